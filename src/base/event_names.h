@@ -246,6 +246,11 @@
     X("disk_fine", "info", \
       "Syncs of the log are fast enough again.", \
       "Nothing.") \
+    X("fsync_slow", "warning", \
+      "One sync of the log took longer than a fifth of election_ms, and 20 ms at least: ms=" \
+      " and bytes= say how long and for how much. At most five lines in ten seconds.", \
+      "See who else uses the disk with 'iostat -x 1', and what waited for it with 'ridctl" \
+      " slow'; 'ridctl check' has the share of election_ms.") \
     X("log_compacted", "info", \
       "Files of the log that a snapshot covers went; it begins behind begins_behind= now.", \
       "Nothing.") \
@@ -349,6 +354,11 @@
     X("compare_violation", "error", \
       "A read of compare was not what its method promises.", \
       "Keep the log and the output of 'ridctl compare', and report it.") \
+    X("slow_op", "warning", \
+      "An operation of a client took so long, or failed after so long: stage= is the one" \
+      " that took most of it, why= says what held it up, and peer= whose fault that was. As" \
+      " often as fsync_slow.", \
+      "'ridctl slow' shows the last 64 of each node, and where the time of all others goes.") \
     X("client_closed", "debug", \
       "The connection of a client was closed; why= says why.", \
       "Nothing.") \

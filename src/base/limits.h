@@ -89,6 +89,17 @@
 static_assert(LOG_LINE_BYTES_MAX <= LOG_PIECE_BYTES, "a line is never cut in two");
 /* How long a process that ends waits for its last lines to be read. */
 #define LOG_FLUSH_MS 1000
+/* Events that are kept for who asks: some hours of a quiet node, the last storm of another one; the
+ * oldest makes room. All of them take 120 kB. */
+#define EVENTS_KEPT_MAX 256u
+/* And so many are told at once to who does not say how many. */
+#define EVENTS_TOLD_DEFAULT 100u
+static_assert(EVENTS_TOLD_DEFAULT <= EVENTS_KEPT_MAX, "there are no more");
+/* Of the text of one; the rest is cut off. */
+#define EVENT_TEXT_BYTES_MAX 384u
+/* Of its name, and of the role: all that the program has are shorter. */
+#define EVENT_NAME_BYTES_MAX 39u
+#define EVENT_ROLE_BYTES_MAX 15u
 
 /* ---- the core ---- */
 
@@ -344,6 +355,42 @@ static_assert(1024 + RAFT_SERVERS_MAX * (64 + NODE_NAME_BYTES_MAX + 2 * ADDRESS_
 /* How long the listener sleeps for want of a descriptor when nothing of ours gives one back. */
 #define NET_ACCEPT_RETRY_US 200000
 
+/* ---- what is told of requests ---- */
+
+/* What is remembered of rounds and questions, of commits and runs of the apply, of
+ * acknowledgements of each peer, and of what held requests up: that of the last round trips, and of
+ * some hundred milliseconds under load. The oldest is forgotten, and a cause that is forgotten is
+ * not told. */
+#define TRAIL_ROUNDS 64u
+#define TRAIL_MARKS  128u
+#define TRAIL_ACKS   64u
+#define TRAIL_SNAGS  32u
+/* What held up for less is not kept: half of what is slow at all, and seldom enough. */
+#define TRAIL_SNAG_US 10000u
+
+/* Exceptional operations that are kept; the oldest makes room. */
+#define SLOW_KEPT_MAX 64u
+/* Why one was slow, in words; the rest is cut off. */
+#define SLOW_WHY_BYTES_MAX 255u
+/* Slower than this, or than so much of the election timeout, is exceptional: a round of a healthy
+ * cluster and a sync of a healthy disk take a tenth of either. */
+#define SLOW_US_LEAST    20000u
+#define SLOW_OF_ELECTION 5u
+static_assert(TRAIL_SNAG_US <= SLOW_US_LEAST / 2, "half of any slow leg is long enough");
+/* Slow syncs of the disk that the loop has not looked at yet; the oldest are dropped. */
+#define STORE_SLOW_MAX 8u
+/* Lines of the log about them, in a window; the rest is counted in the next one. */
+#define SLOW_LOG_WINDOW_US 10000000u
+#define SLOW_LOG_BURST     5u
+/* Quantiles are of the last one or two of these. */
+#define SERVICE_WINDOW_US 30000000u
+/* So many reads that went the same way at the same time are counted as one that counts for all: as
+ * many as there are between two looks at the clock. */
+#define SERVICE_ALIKE_MAX SLICE_STEPS
+/* The steps of the last operation of each kind are kept anew after so long: to do so costs as much
+ * as a short read. */
+#define LAST_KEPT_US 50000u
+
 /* ---- the client port ---- */
 
 /* [limits] request_bytes (CLIENT-1). Longer line: `too_large`, the rest is skipped; the second
@@ -354,6 +401,10 @@ static_assert(1024 + RAFT_SERVERS_MAX * (64 + NODE_NAME_BYTES_MAX + 2 * ADDRESS_
 #define REQUEST_BYTES_MAX     (4u << 20)
 /* A larger reply becomes `too_large`. */
 #define REPLY_BYTES_MAX (1u << 20)
+/* Each byte of a text may be a quotation mark, which takes two in JSON; the rest are its fields. */
+static_assert(EVENTS_KEPT_MAX * (2 * EVENT_TEXT_BYTES_MAX + 2 * EVENT_NAME_BYTES_MAX + 256) <=
+                  REPLY_BYTES_MAX,
+              "all events that are kept are one reply");
 /* [limits] in_flight (CLIENT-4): unanswered requests per connection; beyond it the socket is
  * not read. */
 #define CLIENT_IN_FLIGHT_DEFAULT 128u

@@ -14,6 +14,7 @@
 
 #include "base/banned.h"
 #include "base/clock.h"
+#include "base/events.h"
 
 static const char *const level_names[] = {"error", "warning", "info", "debug"};
 static const int journal_priorities[] = {3, 4, 6, 7};
@@ -98,8 +99,21 @@ static size_t add(char *line, size_t len, size_t size, const char *format, ...)
     return len + ((size_t)n < size - len ? (size_t)n : size - len - 1);
 }
 
+const char *log_time_text(char buf[LOG_TIME_BUF], uint64_t unix_us)
+{
+    const time_t seconds = (time_t)(unix_us / 1000000u);
+    struct tm tm;
+    size_t len;
+
+    (void)gmtime_r(&seconds, &tm);
+    len = strftime(buf, LOG_TIME_BUF, "%Y-%m-%dT%H:%M:%S", &tm);
+    (void)snprintf(buf + len, LOG_TIME_BUF - len, ".%06uZ", (unsigned)(unix_us % 1000000u));
+    return buf;
+}
+
+/* *ret_text: where what `format` made begins. */
 static size_t format_line(char *line, size_t room, enum log_level level, const char *event,
-                          const char *format, va_list ap)
+                          const char *format, va_list ap, size_t *ret_text)
 {
     const size_t size = room - 1;
     size_t len = 0;
@@ -110,14 +124,9 @@ static size_t format_line(char *line, size_t room, enum log_level level, const c
     if (to_journal()) {
         len = add(line, len, size, "<%d>", journal_priorities[level]);
     } else {
-        uint64_t us = clock_wall_us();
-        time_t seconds = (time_t)(us / 1000000u);
-        struct tm tm;
-        char ts[32];
+        char ts[LOG_TIME_BUF];
 
-        (void)gmtime_r(&seconds, &tm);
-        (void)strftime(ts, sizeof(ts), "%Y-%m-%dT%H:%M:%S", &tm);
-        len = add(line, len, size, "ts=%s.%06uZ ", ts, (unsigned)(us % 1000000u));
+        len = add(line, len, size, "ts=%s ", log_time_text(ts, clock_wall_us()));
     }
     from = len;
     len = add(line, len, size, "level=%s", level_names[level]);
@@ -125,10 +134,12 @@ static size_t format_line(char *line, size_t room, enum log_level level, const c
         len = add(line, len, size, " node=%s term=%llu role=%s", node,
                   (unsigned long long)role_term, role != NULL ? role : "none");
     len = add(line, len, size, " event=%s", event);
+    *ret_text = len;
     if (format != NULL) {
         int n;
 
         len = add(line, len, size, " ");
+        *ret_text = len;
         n = vsnprintf(line + len, size - len, format, ap);
         if (n > 0)
             len += (size_t)n < size - len ? (size_t)n : size - len - 1;
@@ -144,10 +155,11 @@ size_t log_format(char *line, size_t size, enum log_level level, const char *eve
                   const char *format, ...)
 {
     va_list ap;
+    size_t text;
     size_t len;
 
     va_start(ap, format);
-    len = format_line(line, size, level, event, format, ap);
+    len = format_line(line, size, level, event, format, ap, &text);
     va_end(ap);
     return len;
 }
@@ -155,15 +167,21 @@ size_t log_format(char *line, size_t size, enum log_level level, const char *eve
 void log_event(enum log_level level, const char *event, const char *format, ...)
 {
     char line[LOG_LINE_BYTES_MAX];
+    const char *role = role_name;
     va_list ap;
+    size_t text;
     size_t len;
 
-    if (!log_wanted(level))
+    if (!log_wanted(level) && level == LOG_DEBUG)
         return;
     va_start(ap, format);
-    len = format_line(line, sizeof(line), level, event, format, ap);
+    len = format_line(line, sizeof(line), level, event, format, ap, &text);
     va_end(ap);
-    log_sink_put(line, len);
+    if (level != LOG_DEBUG)
+        events_add(level, event, role_term, role != NULL ? role : "none", line + text,
+                   len - text - 1);
+    if (log_wanted(level))
+        log_sink_put(line, len);
 }
 
 /* One event is one line, whoever chose the bytes (CLIENT-7). */

@@ -36,7 +36,8 @@ bool log_wanted(enum log_level level);
  * three are left out. */
 void log_set_node(const char *node);
 void log_set_role(const char *role, uint64_t term);
-/* `event` is one of base/event_names.h; format holds `key=value` pairs, or NULL. */
+/* `event` is one of base/event_names.h; format holds `key=value` pairs, or NULL. At level info and
+ * above it is kept in memory, too, whichever levels are written (events.h). */
 void log_event(enum log_level level, const char *event, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -55,6 +56,10 @@ void log_last_words(const char *text, size_t len);
 const char *log_esc(char *buf, size_t size, const void *s, size_t len);
 /* Room for any log_esc() result. */
 #define LOG_ESC_BUF (LOG_ESC_BYTES_MAX * 4 + 8)
+
+/* A time since 1970 as log lines have it, "2026-11-30T16:16:54.414231Z". Returns buf. */
+#define LOG_TIME_BUF 32
+const char *log_time_text(char buf[LOG_TIME_BUF], uint64_t unix_us);
 
 /* At most `burst` per window for what a peer or client can trigger; *ret_suppressed counts what was
  * left out. */

@@ -201,6 +201,7 @@ static int open_log(struct engine *e, const struct engine_conf *conf,
 
     log.applied_index = e->state.last_applied(e->state.ctx).index;
     log.shown_index = engine_shown_index(e);
+    log.slow_us = engine_slow_us(conf->raft.election_timeout_us);
     log.batch_us = conf->raft.election_timeout_us / STORE_BATCHES_PER_ELECTION;
     if (log.vfs == NULL) {
         rc = vfs_posix_new(conf->log_fd, &e->vfs);
@@ -340,6 +341,7 @@ static int open_replica(struct engine *e, const struct engine_conf *conf,
     if (e->snap.folder != NULL)
         engine_snapshots_lost(e);
     engine_differ_begin(e, conf->raft.heartbeat_us);
+    engine_seen_begin(e, engine_now_us(e), conf->raft.election_timeout_us);
     return 0;
 }
 
@@ -455,6 +457,7 @@ void engine_turn(struct engine *e, uint64_t now_us)
     uint64_t n_done = e->log_thread != NULL ? log_thread_done(e->log_thread, &durable) : e->n_done;
 
     /* The same number again when only a part of the next is durable: the disk moves (READ-51). */
+    engine_seen_disk(e);
     if (n_done != e->n_done) {
         e->n_done = n_done;
         replica_stored(e->replica, durable, now_us);
@@ -470,6 +473,7 @@ void engine_turn(struct engine *e, uint64_t now_us)
     engine_members_turn(e, now_us);
     engine_leases_turn(e, now_us);
     replica_turn(e->replica, now_us);
+    engine_seen_turn(e, now_us);
     engine_differ_turn(e, now_us);
     engine_agree_turn(e, now_us);
     engine_scrub_turn(e, now_us);

@@ -245,6 +245,10 @@ void engine_free(struct engine *e, bool clean);
  * something, and for a share of a turn at most. So no timer fires, and no silence is judged, ahead
  * of a message that was there. take() takes in what there is without waiting; false: nothing. */
 uint64_t engine_drain(struct engine *e, bool (*take)(void *ctx));
+/* The loop was busy from then to then with one turn; stood: the process did not run at all, it was
+ * stopped, or had no processor. Said before the turn whose operations were held up by it, where
+ * that can be. */
+void engine_note_held(struct engine *e, uint64_t from_us, uint64_t to_us, bool stood);
 /* Once after everything that came in: what became durable, what is due, what goes out. When
  * engine_is_due(), now_us must be what engine_drain() said, where reading or a turn takes time. */
 void engine_turn(struct engine *e, uint64_t now_us);

@@ -8,6 +8,7 @@
 #include "engine/chores.h"
 #include "engine/engine.h"
 #include "engine/judge_int.h"
+#include "engine/metrics.h"
 #include "snap/snap.h"
 #include "store/log_thread.h"
 #include "store/read_thread.h"
@@ -357,6 +358,22 @@ struct members {
     bool has_thread;
 };
 
+/* seen.c: leaders, as this node saw them. */
+struct leaders {
+    raft_node_id id; /* that was known last; 0: none since the start */
+    raft_term term;
+    raft_node_id now;               /* 0: none is */
+    uint64_t leaderless_us;         /* in all, but for what lasts */
+    uint64_t leaderless_since_us;   /* 0: there is one */
+    bool transfers;                 /* this node hands over, or was told to take over */
+    enum engine_leader_change lost; /* this node led: why it does not any more */
+    bool has_lost;
+    uint64_t changes[ENGINE_N_LEADER_CHANGES];
+    uint64_t heard_us; /* when the one before was heard last */
+    uint64_t since_us; /* elected, and nothing served yet: from that time on; 0: not so */
+    struct histogram failover_us;
+};
+
 struct engine {
     struct engine_ops ops;
     const char *node_name; /* borrowed */
@@ -389,6 +406,10 @@ struct engine {
     struct members members;
     bool front_goes;   /* without a log thread: the store has more to prepare, or to remove */
     uint64_t share_us; /* of a turn: for taking in what waits in the links */
+    struct leaders leaders;
+    uint64_t n_fsyncs_slow;
+    struct log_limit slow_limit;
+    struct log_limit fsync_limit;
     struct log_limit invalid_limit;
     struct log_limit term_limit;
     struct log_limit terms_left_limit;
@@ -436,6 +457,8 @@ void engine_space_applied(struct engine *e, const struct raft_entry *entry);
 /* What is between the state that was and the one that is was not applied one by one. */
 void engine_space_state_is_new(struct engine *e);
 void engine_space_turn(struct engine *e, uint64_t now_us);
+/* "log", "state", "quota", "nodes"; NULL: nothing is full. */
+const char *engine_full(const struct engine *e);
 void engine_space_status(const struct engine *e, struct wire_reply *w);
 
 /* versions.c */
@@ -595,6 +618,19 @@ bool engine_clocks_warning(const struct engine *e, const struct raft_status *st,
                            size_t size);
 /* What the core was told. */
 bool engine_understands_asks(const struct engine *e, raft_node_id id);
+
+/* seen.c */
+void engine_seen_begin(struct engine *e, uint64_t now_us, uint64_t election_us);
+/* Before the replica's turn: what the disk did is known to it. */
+void engine_seen_disk(struct engine *e);
+/* After it. */
+void engine_seen_turn(struct engine *e, uint64_t now_us);
+void engine_seen_trace(struct engine *e, const struct raft_trace *t);
+/* As service_ops.slow and replica_ops.disk_busy_us. */
+void engine_slow(void *ctx, const struct service_slow_op *op);
+uint64_t engine_disk_busy_us(void *ctx);
+/* What is slow on this node: for operations and for syncs. */
+uint64_t engine_slow_us(uint64_t election_us);
 
 /* events.c */
 void engine_trace(void *ctx, const struct raft_trace *t);

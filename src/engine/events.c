@@ -124,6 +124,7 @@ void engine_trace(void *ctx, const struct raft_trace *t)
 {
     struct engine *e = ctx;
 
+    engine_seen_trace(e, t);
     if (e->ops.trace != NULL)
         e->ops.trace(e->ops.ctx, t);
     else

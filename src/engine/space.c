@@ -436,6 +436,11 @@ void engine_space_turn(struct engine *e, uint64_t now_us)
     say_change(e, before);
 }
 
+const char *engine_full(const struct engine *e)
+{
+    return what_is_full(&e->space);
+}
+
 void engine_space_status(const struct engine *e, struct wire_reply *w)
 {
     struct replica_no_space f;

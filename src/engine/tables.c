@@ -217,6 +217,7 @@ void engine_fill_replica_ops(struct engine *e, struct replica_ops *ops)
                                 .suspended_us =
                                     e->ops.suspended_us != NULL ? engine_suspended_us : NULL,
                                 .disrupted = e->ops.disrupted != NULL ? engine_disrupted : NULL,
+                                .disk_busy_us = engine_disk_busy_us,
                                 .trace = engine_trace,
                                 .fatal = engine_fatal};
     if (e->state.rebuild != NULL) {
@@ -451,6 +452,7 @@ void engine_fill_service_ops(struct engine *e, struct service_ops *ops)
                                 .record_bytes = record_bytes,
                                 .costs = costs,
                                 .event = service_event,
+                                .slow = engine_slow,
                                 .snapshot = service_snapshot,
                                 .snapshot_part = service_part,
                                 .member = engine_member,

@@ -408,8 +408,9 @@ static bool take_frames(void *ctx)
 /* What it took, from the end of the turn before: waiting takes no CPU time. Asking for that is a
  * system call, a tenth of a short turn; so turns that cannot have been long, since little time
  * passed with all waiting, are asked about together and count as their mean. A long one counts with
- * what those before it took: too much, by less than all of them may last. */
-static void note_turn(struct node *n)
+ * what those before it took: too much, by less than all of them may last. That is
+ * returned, 0 where it was short. */
+static uint64_t note_turn(struct node *n)
 {
     const uint64_t now_us = clock_mono_us();
     const uint64_t passed_us = now_us - n->turns.ended_us;
@@ -423,7 +424,7 @@ static void note_turn(struct node *n)
     n->turns.short_us += passed_us;
     if (is_short && n->turns.short_us < TURNS_SHORT_US) {
         n->turns.n_short++;
-        return;
+        return 0;
     }
     cpu_us = clock_thread_us();
     took_us = cpu_us - n->turns.cpu_us;
@@ -436,6 +437,33 @@ static void note_turn(struct node *n)
     n->turns.cpu_us = cpu_us;
     n->turns.n_short = 0;
     n->turns.short_us = 0;
+    return is_short ? short_us : took_us;
+}
+
+/* It had to be awake at awake_us, and is at now_us, or was busy in between: what it did not use of
+ * that time it did not have. */
+static void note_lateness(struct node *n, uint64_t awake_us, uint64_t now_us)
+{
+    uint64_t used_us;
+
+    if (now_us <= awake_us || now_us - awake_us < TRAIL_SNAG_US)
+        return;
+    used_us = clock_thread_us() - n->turns.cpu_us;
+    if (used_us < now_us - awake_us)
+        engine_note_held(n->engine, awake_us, now_us - used_us, true);
+    if (used_us >= TRAIL_SNAG_US && used_us < now_us - awake_us)
+        engine_note_held(n->engine, now_us - used_us, now_us, false);
+}
+
+/* What the turn took of the processor, and what it lasted. */
+static void note_held(struct node *n, uint64_t began_us, uint64_t used_us)
+{
+    const uint64_t ended_us = n->turns.ended_us;
+
+    if (used_us >= TRAIL_SNAG_US)
+        engine_note_held(n->engine, ended_us - used_us, ended_us, false);
+    if (ended_us - began_us >= used_us + TRAIL_SNAG_US)
+        engine_note_held(n->engine, began_us, ended_us - used_us, true);
 }
 
 static void turn(struct node *n)
@@ -444,6 +472,7 @@ static void turn(struct node *n)
     const uint64_t began_us = now_us;
 
     node_look_for_gap(n, n->clocks.awake_us, now_us);
+    note_lateness(n, n->clocks.awake_us, now_us);
     /* Clients and a long turn before them took their time: what peers have said meanwhile is heard
      * before anybody is called silent (TIME-3). Lines wait: they would bring a later time. */
     if (engine_is_due(n->engine, now_us)) {
@@ -460,7 +489,7 @@ static void turn(struct node *n)
     node_memory_turn(n, now_us);
     n->peers.now_us = NULL;
     n->clients.now_us = NULL;
-    note_turn(n);
+    note_held(n, began_us, note_turn(n));
     node_look_for_gap(n, began_us, n->turns.ended_us);
     node_show(n, false);
     if (n->watchdog_us != 0 && now_us >= n->watchdog_due_us) {

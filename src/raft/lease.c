@@ -263,6 +263,20 @@ int raft_lease(struct raft *r, raft_index min_index, uint64_t now_us, uint64_t h
     return 0;
 }
 
+const char *raft_lease_why_not(const struct raft *r)
+{
+    const char *why;
+
+    if (r->conf.lease_us == 0)
+        return "off";
+    if (raft_can_serve(r) && raft_lease_is_valid(r))
+        return NULL;
+    why = why_not(r);
+    if (why != NULL)
+        return why;
+    return raft_can_serve(r) ? "silent" : "not ready";
+}
+
 void raft_lease_status(const struct raft *r, struct raft_status *s)
 {
     s->lease_us = r->conf.lease_us;
@@ -279,8 +293,6 @@ void raft_lease_status(const struct raft *r, struct raft_status *s)
 
         s->lease_left_us = left_us < r->conf.lease_us ? left_us : r->conf.lease_us;
     } else if (r->conf.lease_us != 0) {
-        s->lease_why_not = why_not(r);
-        if (s->lease_why_not == NULL)
-            s->lease_why_not = raft_can_serve(r) ? "silent" : "not ready";
+        s->lease_why_not = raft_lease_why_not(r);
     }
 }

@@ -264,6 +264,9 @@ void raft_forget_held(struct raft *r, uint64_t now_us);
 int raft_lease(struct raft *r, raft_index min_index, uint64_t now_us, uint64_t hold_us,
                raft_index *ret_index);
 
+/* Why a leader has none: as raft_status.lease_why_not, or "off"; NULL: it has one. Static. */
+const char *raft_lease_why_not(const struct raft *r);
+
 /* A linearizable read on any node, whatever its role now and later: it gets a ticket, the number of
  * a question that has not left yet, and never fails; it is the host that gives up waiting. All
  * tickets up to ready.answered.ticket have their index. Many reads have one ticket, so that nothing
@@ -564,6 +567,7 @@ uint64_t raft_get_sync_us(const struct raft *r);
  * or this node is not fit. */
 bool raft_is_transferring(const struct raft *r);
 raft_index raft_get_commit_index(const struct raft *r);
+raft_index raft_get_last_stored(const struct raft *r); /* known to be durable here */
 const struct raft_configuration *raft_get_configuration(const struct raft *r);
 /* The term of an entry in the log, or of its base; RAFT_TERM_COMPACTED below the base;
  * RAFT_TERM_NONE at 0 and behind the end. */

@@ -66,6 +66,11 @@ raft_index raft_get_commit_index(const struct raft *r)
     return r->commit_index;
 }
 
+raft_index raft_get_last_stored(const struct raft *r)
+{
+    return r->last_stored;
+}
+
 const struct raft_configuration *raft_get_configuration(const struct raft *r)
 {
     rid_assert(r->n_configs > 0);

@@ -200,7 +200,8 @@ struct raft_ask_id {
  *                   answered, durable here; reject = 1: index = the prev.index refused; hint =
  *                   where the answerer's log may agree: the first index of the conflicting term
  *                   that is not committed, and that term, or (last_index + 1, term 0) when its log
- *                   is too short
+ *                   is too short; disk_us = how long the answerer's disk took with it, 0: not long,
+ *                   or it does not say. The host's: the core neither sets it nor looks at it
  *   HEARTBEAT       term; round = the highest round opened in this term; leader_commit, clamped to
  *                   what the receiver is known to hold (READ-30); note; beat
  *   HEARTBEAT_RESP  term and round exactly as received (READ-8); reject = 1: term is the
@@ -234,6 +235,7 @@ struct raft_msg {
     uint64_t left_us;
     struct raft_ask_id ask;
     raft_node_id leader;
+    uint64_t disk_us;
 };
 
 const char *

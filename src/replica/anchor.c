@@ -69,6 +69,7 @@ void anchor_confirmed(struct replica *r, struct replica_request *q, const struct
     rid_assert(p != NULL);
     rid_assert((p->use == ANCHOR_NONE) == (a->index == 0));
     q->anchor = *a;
+    q->times.confirmed_us = r->now_us;
     switch (p->use) {
     case ANCHOR_NONE:
         replica_move(r, q, REPLICA_LOCAL);
@@ -131,6 +132,7 @@ static void serve(struct replica *r, struct replica_request *q, struct replica_v
     view->arrival_look = a->arrival_look;
     view->entry = a->entry;
     r->stats.n_reads[q->kind]++;
+    replica_end_times(r, q);
     replica_unlink(r, q);
     q->served(q, view);
 }

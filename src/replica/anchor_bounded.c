@@ -43,6 +43,7 @@ static enum wire_error ask(struct replica *r, struct replica_request *q)
         return awaited_add(r, q); /* and then it is asked again: TOKEN-1 */
     if (!find_pair(r, q, replica_look(r), &pair))
         want_pair(r);
+    q->times.begun_us = r->now_us;
     heap_add(&r->ages, &q->age, UINT64_MAX - q->max_stale_us);
     r->dirty = true;
     replica_move(r, q, REPLICA_AGE);

@@ -39,6 +39,17 @@ static enum wire_error ask(struct replica *r, struct replica_request *q)
     return WIRE_ERROR_NONE;
 }
 
+/* Of this node's own round, when it leads: no question left then. */
+static uint64_t begun_us(const struct replica *r, const struct replica_request *q)
+{
+    uint64_t asked_us = trail_ask_since(&r->trail, q->times.submitted_us);
+
+    if (asked_us != 0)
+        return asked_us;
+    asked_us = trail_round_since(&r->trail, q->times.submitted_us);
+    return asked_us != 0 ? asked_us : r->now_us;
+}
+
 static void confirm_one(struct replica *r, struct replica_request *q, const struct raft_answered *a)
 {
     const struct replica_anchor anchor = {
@@ -62,13 +73,21 @@ static void confirm(struct replica *r, const struct raft_ready *ready)
 {
     const struct raft_answered *a = &ready->answered;
     struct replica_request *q;
+    uint64_t ticket = 0;
+    uint64_t us = 0;
 
     if (a->ticket == 0)
         return;
     rid_assert(a->ticket > r->answered);
     r->answered = a->ticket;
-    while ((q = replica_first(r, REPLICA_TICKET)) != NULL && q->anchor.ticket <= a->ticket)
+    r->trail.answered_us = r->now_us;
+    while ((q = replica_first(r, REPLICA_TICKET)) != NULL && q->anchor.ticket <= a->ticket) {
+        if (q->anchor.ticket != ticket)
+            us = begun_us(r, q); /* of all with this ticket */
+        ticket = q->anchor.ticket;
+        q->times.begun_us = us > q->times.submitted_us ? us : q->times.submitted_us;
         confirm_one(r, q, a);
+    }
 }
 
 void anchor_follower_refuse(struct replica *r)

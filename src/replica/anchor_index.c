@@ -104,12 +104,33 @@ static void lose(struct replica *r, const struct raft_ready *ready)
     }
 }
 
+/* So many reads of it were confirmed. Those that a write of their own connection kept back come
+ * later than the others, and are not counted. */
+static void count_round(struct replica *r, uint64_t round, uint64_t n)
+{
+    if (round <= r->counted_round)
+        return;
+    r->counted_round = round;
+    histogram_add(&r->round_reads, n, 1);
+}
+
 static void confirm(struct replica *r, const struct raft_ready *ready)
 {
+    uint64_t round = 0;
+    uint64_t round_us = 0;
+    uint64_t n = 0;
+
     for (unsigned i = 0; i < ready->n_reads; i++) {
         const struct raft_read_done *done = &ready->reads[i];
         struct replica_request *q = slot_find(r, done->ctx);
 
+        if (done->round != round) {
+            count_round(r, round, n);
+            round = done->round;
+            round_us = trail_round_us(&r->trail, round);
+            n = 0;
+        }
+        n++;
         if (q == NULL)
             continue;
         rid_assert(q->stage == REPLICA_ASKED);
@@ -118,6 +139,7 @@ static void confirm(struct replica *r, const struct raft_ready *ready)
         /* The round was opened after the read arrived (READ-6). */
         rid_assert(done->round > done->arrival_round);
         slot_free(r, q->slot);
+        q->times.begun_us = round_us > q->times.submitted_us ? round_us : q->times.submitted_us;
         anchor_confirmed(r, q,
                          &(struct replica_anchor){.index = done->read_index,
                                                   .proof = REPLICA_PROOF_ROUND,
@@ -126,6 +148,7 @@ static void confirm(struct replica *r, const struct raft_ready *ready)
                                                   .round = done->round,
                                                   .arrival_round = done->arrival_round});
     }
+    count_round(r, round, n);
 }
 
 const struct anchor_provider anchor_index = {.use = ANCHOR_REACHED,

@@ -7,6 +7,8 @@
  * the two numbers in its anchor tell that its look came later than it.
  *
  * Without a lease it joins a round like any other read, and says so. */
+#include <string.h>
+
 #include "base/assert.h"
 #include "replica/anchor_int.h"
 #include "replica/replica_int.h"
@@ -22,11 +24,33 @@ static enum wire_error ask(struct replica *r, struct replica_request *q)
     return WIRE_ERROR_NONE;
 }
 
+/* The words are those of the core's status. */
+static enum replica_fallback fallback_of(const struct replica *r, const struct replica_request *q)
+{
+    static const struct {
+        const char *why;
+        enum replica_fallback reason;
+    } reasons[] = {{"off", REPLICA_FALLBACK_OFF},
+                   {"version", REPLICA_FALLBACK_VERSION},
+                   {"clocks", REPLICA_FALLBACK_CLOCKS},
+                   {"handed over", REPLICA_FALLBACK_HANDED_OVER},
+                   {"silent", REPLICA_FALLBACK_SILENT}};
+    const char *why = raft_lease_why_not(r->raft);
+
+    if (why == NULL && anchor_floor(r, q) > raft_get_commit_index(r->raft))
+        return REPLICA_FALLBACK_OWN_WRITE;
+    for (unsigned i = 0; why != NULL && i < sizeof(reasons) / sizeof(reasons[0]); i++)
+        if (strcmp(why, reasons[i].why) == 0)
+            return reasons[i].reason;
+    return REPLICA_FALLBACK_NOT_READY;
+}
+
 static void ask_by_round(struct replica *r, struct replica_request *q)
 {
     enum wire_error error = anchor_index.ask(r, q);
 
     r->stats.n_lease_fallbacks++;
+    r->stats.n_fallbacks[fallback_of(r, q)]++;
     if (error != WIRE_ERROR_NONE)
         replica_fail(r, q, error, NULL);
 }
@@ -53,6 +77,7 @@ static void decide(struct replica *r, struct replica_request *q, uint64_t hold_u
         return;
     }
     rid_assert(r->n_looks > q->anchor.arrival_look);
+    q->times.begun_us = r->now_us;
     anchor_confirmed(r, q,
                      &(struct replica_anchor){.index = index,
                                               .proof = REPLICA_PROOF_LEASE,

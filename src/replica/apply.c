@@ -84,16 +84,24 @@ static int apply_run(struct replica *r, const struct raft_entry *entries, unsign
 /* A run with its transaction, timed (TIME-5). */
 static int apply_timed(struct replica *r, const struct raft_entry *entries, unsigned *n)
 {
-    uint64_t from_us;
+    uint64_t from_us = r->now_us;
+    uint64_t to_us = r->now_us;
+    uint64_t bytes = 0;
     int rc;
 
-    if (r->ops.now_us == NULL)
-        return apply_run(r, entries, n);
-    from_us = r->ops.now_us(r->ops.ctx);
+    if (r->ops.now_us != NULL)
+        from_us = r->ops.now_us(r->ops.ctx);
     rc = apply_run(r, entries, n);
-    if (rc == 0)
-        note_times(r, r->ops.now_us(r->ops.ctx) - from_us, *n);
-    return rc;
+    if (rc != 0)
+        return rc;
+    if (r->ops.now_us != NULL) {
+        to_us = r->ops.now_us(r->ops.ctx);
+        note_times(r, to_us - from_us, *n);
+    }
+    for (unsigned i = 0; i < *n; i++)
+        bytes += entries[i].len;
+    trail_applied(&r->trail, entries[*n - 1].id.index, to_us, *n, bytes, to_us - from_us);
+    return 0;
 }
 
 /* Only now can readers see it (READ-36), and only now is it told (SPACE-8). */

@@ -53,6 +53,8 @@ enum wire_error awaited_add(struct replica *r, struct replica_request *q)
     if (more == NULL)
         return WIRE_ERROR_BUSY;
     r->awaited = more;
+    if (q->times.confirmed_us == 0)
+        q->times.confirmed_us = r->now_us; /* nobody is asked for more */
     replica_move(r, q, REPLICA_AWAITED);
     rise(r, n, q);
     return WIRE_ERROR_NONE;

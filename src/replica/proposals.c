@@ -32,6 +32,7 @@ enum wire_error proposals_add(struct replica *r, struct replica_request *q,
     r->dirty = true;
     r->stats.n_entries_proposed++;
     r->stats.n_entry_bytes_proposed += len;
+    q->times.begun_us = r->now_us;
     replica_move(r, q, REPLICA_PROPOSED);
     return WIRE_ERROR_NONE;
 }
@@ -79,6 +80,7 @@ void proposals_applied(struct replica *r, const struct raft_entry *e,
     rid_assert(q->kind == REPLICA_WRITE);
     /* Committed and applied here, not committed alone: the client's next read sees it (READ-3). */
     r->stats.n_writes_done++;
+    replica_fill_times(r, q);
     replica_unlink(r, q);
     q->written(q, result);
 }

@@ -159,6 +159,7 @@ void replica_restored(struct replica *r, uint64_t now_us)
     replica_now(r, now_us);
     raft_restored(r->raft, r->now_us);
     r->last_applied = r->installing;
+    trail_state_is_new(&r->trail, r->last_applied, r->now_us);
     r->installing = 0;
     r->parked = false;
     r->more = false;
@@ -271,6 +272,7 @@ static void make_anew(struct replica *r)
     raft_rewind(r->raft, applied);
     raft_hold_committed(r->raft, false);
     r->last_applied = applied;
+    trail_state_is_new(&r->trail, applied, r->now_us);
     r->rebuild = REBUILDING;
     r->rebuilt_at = target;
     r->rebuild_due_us = r->now_us + REBUILD_AGAIN_US;

@@ -15,6 +15,10 @@ static void trace_hook(void *ctx, const struct raft_trace *t)
 {
     struct replica *r = ctx;
 
+    if (t->event == RAFT_TRACE_COMMIT)
+        trail_committed(&r->trail, t->index, r->now_us, r->acked_by, r->acked_disk_us);
+    else if (t->event == RAFT_TRACE_ROUND)
+        trail_round_opened(&r->trail, t->round, r->now_us);
     if (r->ops.trace != NULL)
         r->ops.trace(r->ops.ctx, t);
 }
@@ -46,6 +50,7 @@ int replica_new(const struct replica_conf *conf, const struct replica_ops *ops, 
     r->election_timeout_us = conf->raft.election_timeout_us;
     r->leader_seen_us = now_us;
     r->share_us = slice_share_us(conf->raft.heartbeat_us);
+    r->silent_us = 2 * conf->raft.heartbeat_us + TRAIL_SNAG_US;
     timers_init(&r->timers, now_us);
     for (unsigned i = 0; i < REPLICA_STAGES; i++)
         list_init(&r->queues[i].list);
@@ -160,8 +165,27 @@ void replica_hear(struct replica *r, raft_node_id from, uint64_t now_us)
             if (r->heard[i].heard_us < r->heard[at].heard_us)
                 at = i;
     }
+    if (r->heard[at].id == from && r->now_us - r->heard[at].heard_us > r->silent_us)
+        trail_add_snag(&r->trail, &(struct trail_snag){.kind = TRAIL_SILENT,
+                                                       .from_us = r->heard[at].heard_us,
+                                                       .to_us = r->now_us,
+                                                       .peer = from});
     r->heard[at].id = from;
     r->heard[at].heard_us = r->now_us;
+}
+
+/* Before the core has it: what comes of it may be a commit. */
+static void note_answer(struct replica *r, const struct raft_msg *m)
+{
+    if (m->reject || m->term != raft_get_term(r->raft))
+        return;
+    if (m->type == RAFT_MSG_HEARTBEAT_RESP) {
+        trail_round_acked(&r->trail, m->from, m->round, r->now_us);
+    } else if (m->type == RAFT_MSG_APPEND_RESP) {
+        trail_stored(&r->trail, m->from, m->index, r->now_us, m->disk_us);
+        r->acked_by = m->from;
+        r->acked_disk_us = m->disk_us;
+    }
 }
 
 int replica_step(struct replica *r, const struct raft_msg *m, uint64_t now_us)
@@ -188,10 +212,13 @@ int replica_step(struct replica *r, const struct raft_msg *m, uint64_t now_us)
         m = &bare;
     }
     r->dirty = true;
+    note_answer(r, m);
     /* After m is in memory: a question that it asks may be answered under a lease, and what it
      * promises or proves is dated by this (LEASE-9, BOUND-1). */
     replica_tell_clocks(r);
     rc = raft_step(r->raft, m, r->now_us);
+    r->acked_by = 0;
+    r->acked_disk_us = 0;
     if (rc != 0) {
         r->stats.n_msgs_invalid++;
         return rc;
@@ -273,6 +300,16 @@ bool replica_hears(const struct replica *r, raft_node_id id, uint64_t now_us)
     return false;
 }
 
+uint64_t replica_heard_us(const struct replica *r, raft_node_id id)
+{
+    if (id == r->id)
+        return r->now_us;
+    for (unsigned i = 0; i < r->n_heard; i++)
+        if (r->heard[i].id == id)
+            return r->heard[i].heard_us;
+    return 0;
+}
+
 bool replica_is_parked(const struct replica *r)
 {
     return r->parked;
@@ -288,6 +325,17 @@ const char *replica_cause_name(enum replica_cause cause)
 #undef REPLICA_CAUSE_NAME
     }
     return NULL;
+}
+
+const char *replica_fallback_name(enum replica_fallback reason)
+{
+    static const char *const names[] = {
+#define REPLICA_FALLBACK_TEXT(name, text) text,
+        REPLICA_FALLBACKS(REPLICA_FALLBACK_TEXT)
+#undef REPLICA_FALLBACK_TEXT
+    };
+
+    return names[reason];
 }
 
 const char *replica_proof_name(enum replica_proof proof)
@@ -347,6 +395,32 @@ void replica_get_stats(const struct replica *r, struct replica_stats *ret)
     ret->n_confirmed = replica_n(r, REPLICA_CONFIRMED) + replica_n(r, REPLICA_EXACT) +
                        replica_n(r, REPLICA_AWAITED) + replica_n(r, REPLICA_LOCAL);
     ret->n_proposed = replica_n(r, REPLICA_PROPOSED) + replica_n(r, REPLICA_LOST);
+}
+
+const struct histogram *replica_round_reads(const struct replica *r)
+{
+    return &r->round_reads;
+}
+
+uint64_t replica_clock_us(const struct replica *r)
+{
+    uint64_t us = r->now_us;
+
+    if (r->applying.now_us != NULL && r->applying.looked_us > us)
+        us = r->applying.looked_us;
+    if (r->answering.now_us != NULL && r->answering.looked_us > us)
+        us = r->answering.looked_us;
+    return us;
+}
+
+const struct trail *replica_trail(const struct replica *r)
+{
+    return &r->trail;
+}
+
+void replica_note_snag(struct replica *r, const struct trail_snag *snag)
+{
+    trail_add_snag(&r->trail, snag);
 }
 
 uint16_t replica_group(const struct replica *r)

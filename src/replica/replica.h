@@ -25,8 +25,10 @@
 #define RIDD_REPLICA_REPLICA_H
 
 #include "base/heap.h"
+#include "base/histogram.h"
 #include "base/list.h"
 #include "raft/raft.h"
+#include "replica/trail.h"
 #include "wire/command.h"
 #include "wire/errors.h"
 
@@ -100,6 +102,9 @@ struct replica_ops {
     void (*fatal)(void *ctx, int error, const char *what);
     /* Messages were sent and work follows: they leave now (TIME-2). May be NULL. */
     void (*flush)(void *ctx);
+    /* How long the disk of the log has been syncing, in all; it never falls. NULL: nobody knows,
+     * and nobody is told. */
+    uint64_t (*disk_busy_us)(void *ctx);
     /* Read again while a turn runs, so that it ends in time (TIME-1). NULL: a turn does all
      * that it finds. */
     uint64_t (*now_us)(void *ctx);
@@ -252,6 +257,14 @@ enum replica_stage {
 };
 #define REPLICA_STAGES 14u
 
+/* When it had got so far; 0: not yet, or not known. Each is not before the one above. */
+struct replica_times {
+    uint64_t submitted_us;
+    uint64_t begun_us;     /* its round was opened, its question left, it was appended */
+    uint64_t confirmed_us; /* by a quorum, or the leader's answer; its entry was committed */
+    uint64_t applied_us;   /* all that it must show */
+};
+
 struct replica_request {
     /* Set by the host before replica_submit(). */
     enum replica_kind kind;
@@ -271,13 +284,13 @@ struct replica_request {
     enum replica_stage stage;
     struct list link;  /* in the queue of its stage */
     struct list timer; /* in the wheel */
-    uint64_t submitted_us;
     uint32_t slot;
     struct heap_node age;         /* AGE: by how young it must be, the easiest first */
     struct raft_entry_id floor;   /* FLOOR: the write */
     raft_index floor_index;       /* FLOOR: what it waits for: that, or of one before it in line */
     uint32_t place;               /* AWAITED: in the heap */
     struct raft_entry_id entry;   /* PROPOSED */
+    struct replica_times times;   /* for who looks at them in a callback */
     struct replica_anchor anchor; /* CONFIRMED, EXACT; LOOK, TICKET: what is known when it comes */
 };
 
@@ -363,6 +376,8 @@ bool replica_spare(struct replica *r, struct replica_session *session, raft_inde
                    raft_node_id *ret_node);
 /* Something valid came from this node within one election timeout; of itself: always. */
 bool replica_hears(const struct replica *r, raft_node_id id, uint64_t now_us);
+/* When something valid came from it last; 0: never. Of itself: now. */
+uint64_t replica_heard_us(const struct replica *r, raft_node_id id);
 /* What a request says that is not answered at its deadline, for hosts that keep requests of their
  * own: TIMEOUT, but NETWORK when no quorum was heard within one election timeout. `stage` is what
  * it waited for; borrowed. */
@@ -390,9 +405,30 @@ bool replica_is_due(const struct replica *r, uint64_t now_us);
 void replica_check(const struct replica *r);
 
 /* ---- looking ---- */
+
+/* clang-format off */
+/* Why a lease read found no lease. */
+#define REPLICA_FALLBACKS(X)                                                                       \
+    X(OFF,         "off")         /* this node is not configured to take one */                    \
+    X(VERSION,     "version")     /* a member may not know of leases */                            \
+    X(CLOCKS,      "clocks")      /* a clock drifts too much */                                    \
+    X(HANDED_OVER, "handed_over") /* the leadership was being handed over in this term */          \
+    X(SILENT,      "silent")      /* too few have promised, or too long ago */                     \
+    X(OWN_WRITE,   "own_write")   /* a write of its own connection was not committed */            \
+    X(NOT_READY,   "not_ready")   /* nothing of this term is committed yet */
+/* clang-format on */
+enum replica_fallback {
+#define REPLICA_FALLBACK(name, text) REPLICA_FALLBACK_##name,
+    REPLICA_FALLBACKS(REPLICA_FALLBACK)
+#undef REPLICA_FALLBACK
+};
+#define REPLICA_N_FALLBACKS (REPLICA_FALLBACK_NOT_READY + 1u)
+const char *replica_fallback_name(enum replica_fallback reason);
+
 struct replica_stats {
     uint64_t n_reads[REPLICA_KINDS]; /* served, by enum replica_kind (WRITE: 0) */
     uint64_t n_lease_fallbacks;      /* lease reads that found no lease, and joined a round */
+    uint64_t n_fallbacks[REPLICA_N_FALLBACKS]; /* the same, by reason */
     uint64_t n_reads_failed;
     uint64_t n_writes_proposed;
     uint64_t n_writes_done;
@@ -410,6 +446,71 @@ struct replica_stats {
     uint64_t n_entry_bytes_proposed;
 };
 void replica_get_stats(const struct replica *r, struct replica_stats *ret);
+/* Reads of each round that was opened for some, and confirmed. */
+const struct histogram *replica_round_reads(const struct replica *r);
+/* The latest time that was given or read: of a callback, about that of now. */
+uint64_t replica_clock_us(const struct replica *r);
+const struct trail *replica_trail(const struct replica *r);
+/* Something outside held up all that was under way. */
+void replica_note_snag(struct replica *r, const struct trail_snag *snag);
+
+/* ---- why one took long ---- */
+
+/* The parts of its way: up to begun_us, confirmed_us, applied_us, and its end. */
+enum replica_leg { REPLICA_LEG_QUEUE, REPLICA_LEG_QUORUM, REPLICA_LEG_APPLY, REPLICA_LEG_EXECUTE };
+struct replica_case {
+    enum replica_kind kind;
+    enum replica_leg leg; /* the longest */
+    uint64_t from_us;     /* of that leg */
+    uint64_t to_us;
+    raft_index index;                      /* its entry, its anchor; 0: it has none */
+    uint64_t round;                        /* that confirmed it; 0: none did */
+    const struct replica_failure *failure; /* NULL: it was answered */
+};
+/* clang-format off */
+#define REPLICA_WHYS(X)                                                                            \
+    X(UNKNOWN)      /* nothing that is known covers half of it */                                  \
+    X(APPLYING)     /* of APPLY: behind n entries of so many bytes; else it held the loop */       \
+    X(LOOP)         /* the loop had other work */                                                  \
+    X(STOOD)        /* the process did not run */                                                  \
+    X(OWN_DISK)     /* a sync of the own log took so long; bytes: of it, if known */               \
+    X(PEER_DISK)    /* the disk of the one whose acknowledgement decided took so long */           \
+    X(PEERS_DISKS)  /* it failed: a quorum was heard and had not stored it */                      \
+    X(SILENT)       /* too few were heard */                                                       \
+    X(PEERS)        /* a quorum took so long to answer; peer: who came last of it */               \
+    X(NO_LEADER)    /* none was known */                                                           \
+    X(GATE)         /* promises to an earlier leader */                                            \
+    X(TRANSFER)     /* the leadership was being handed over */                                     \
+    X(LOST)         /* the leadership of this node was lost */                                     \
+    X(PARKED)       /* the state has no room */                                                    \
+    X(REBUILDING)   /* the state is being made again */                                            \
+    X(LEADER)       /* the leader answered so late; peer: it */                                    \
+    X(ENTRIES)      /* of APPLY: what is to be shown, or word of its commit, had not come here */  \
+    X(ROUNDS)       /* of QUEUE: rounds before it were not answered; peer as PEERS */
+/* clang-format on */
+enum replica_why_kind {
+#define REPLICA_WHY(name) REPLICA_WHY_##name,
+    REPLICA_WHYS(REPLICA_WHY)
+#undef REPLICA_WHY
+};
+#define REPLICA_WHY_SILENT_MAX 3u
+struct replica_why {
+    enum replica_why_kind kind;
+    uint64_t us; /* how long that was */
+    raft_node_id peer;
+    uint64_t n; /* entries */
+    uint64_t bytes;
+    unsigned needed; /* of so many voters */
+    unsigned voters;
+    unsigned n_silent; /* voters that were not heard, or had been silent until then */
+    struct {
+        raft_node_id id;
+        uint64_t us;
+    } silent[REPLICA_WHY_SILENT_MAX];
+};
+/* What held it up: the one thing that covers most of that leg, and at least half of it (SEE-3). */
+void replica_explain(const struct replica *r, const struct replica_case *c,
+                     struct replica_why *ret);
 uint16_t replica_group(const struct replica *r);
 const struct raft *replica_raft(const struct replica *r);
 struct raft *

@@ -11,6 +11,8 @@
 /* A message that waits for the disk; it carries no entries. */
 struct held_msg {
     uint64_t after_batch;
+    uint64_t since_us;
+    uint64_t disk_busy_us; /* when it was held */
     struct raft_msg msg;
 };
 RING_DEFINE(held_ring, struct held_msg);
@@ -104,6 +106,14 @@ struct replica {
     } heard[RAFT_SERVERS_MAX]; /* last message of any kind */
     unsigned n_heard;
 
+    struct trail trail;
+    /* Whose acknowledgement of entries the core has now; 0: nobody's. */
+    raft_node_id acked_by;
+    uint64_t acked_disk_us;
+    uint64_t silent_us; /* who was not heard for so long was silent: two heartbeats, and more */
+    struct histogram round_reads;
+    uint64_t counted_round; /* the last one in it */
+
     struct replica_stats stats; /* the n_ of queues are filled in by replica_get_stats() */
 };
 
@@ -184,6 +194,16 @@ void replica_drain_waiting(struct replica *r);
 void replica_lose_floors(struct replica *r, const struct raft_ready *ready);
 void replica_drain_floors(struct replica *r);
 void replica_expire(struct replica *r, uint64_t now_us);
+/* Where a request that ends was on its way, as far as it came. */
+void replica_fill_times(const struct replica *r, struct replica_request *q);
+/* The same of most reads: what it must show had been applied when it was confirmed. */
+static inline void replica_end_times(const struct replica *r, struct replica_request *q)
+{
+    if (q->stage == REPLICA_CONFIRMED && q->times.confirmed_us >= r->trail.applied_us)
+        q->times.applied_us = q->times.confirmed_us;
+    else
+        replica_fill_times(r, q);
+}
 
 /* ---- apply.c ---- */
 

@@ -100,6 +100,69 @@ static void look_around(const struct replica *r, struct replica_failure *f)
     f->gate_left_us = raft_gate_left_us(r->raft);
 }
 
+/* Where the leg ends in which q is; what a failed request did not come to stays 0. */
+static void fill_asked(const struct replica *r, struct replica_request *q)
+{
+    struct replica_times *t = &q->times;
+
+    if (t->begun_us == 0 && q->stage == REPLICA_ASKED)
+        t->begun_us = trail_round_since(&r->trail, t->submitted_us);
+    else if (t->begun_us == 0 && q->stage == REPLICA_TICKET)
+        t->begun_us = trail_ask_since(&r->trail, t->submitted_us);
+}
+
+/* Its entry, which has a mark; a bounded read has its right as soon as the leader has answered, or
+ * at once. */
+static void fill_confirmed(const struct replica *r, struct replica_request *q)
+{
+    struct replica_times *t = &q->times;
+    const struct trail_mark *mark = NULL;
+
+    if (q->entry.index != 0)
+        mark = trail_find(&r->trail.commits, q->entry.index);
+    if (mark != NULL)
+        t->confirmed_us = mark->us;
+    else if (t->confirmed_us == 0 && q->kind == REPLICA_READ_BOUNDED && q->anchor.index != 0)
+        t->confirmed_us = r->trail.answered_us > t->begun_us ? r->trail.answered_us : t->begun_us;
+}
+
+static void no_earlier(uint64_t *us, uint64_t than_us)
+{
+    if (*us < than_us)
+        *us = than_us;
+}
+
+/* Marks are of whole turns: what seems to have come before what it follows came with it. */
+static void put_in_order(struct replica_times *t, bool is_done)
+{
+    if (is_done || t->begun_us != 0)
+        no_earlier(&t->begun_us, t->submitted_us);
+    if (is_done || t->confirmed_us != 0)
+        no_earlier(&t->confirmed_us, t->begun_us);
+    if (is_done || t->applied_us != 0)
+        no_earlier(&t->applied_us, t->confirmed_us);
+}
+
+void replica_fill_times(const struct replica *r, struct replica_request *q)
+{
+    const struct trail_mark *mark = NULL;
+    raft_index index = q->anchor.index > q->min_index ? q->anchor.index : q->min_index;
+    bool is_done;
+
+    if (q->entry.index != 0)
+        index = q->entry.index;
+    is_done = index <= r->last_applied && (index != 0 || q->stage == REPLICA_LOCAL);
+
+    fill_asked(r, q);
+    fill_confirmed(r, q);
+    /* Reached before it was confirmed, as for most reads: then it has not waited for that. */
+    if (index != 0 && r->trail.applied_us > q->times.confirmed_us)
+        mark = trail_find(&r->trail.applies, index);
+    if (mark != NULL && q->times.confirmed_us != 0)
+        q->times.applied_us = mark->us;
+    put_in_order(&q->times, is_done);
+}
+
 static void finish_failed(struct replica *r, struct replica_request *q, struct replica_failure *f)
 {
     bool in_log = q->stage == REPLICA_PROPOSED || q->stage == REPLICA_LOST;
@@ -112,6 +175,7 @@ static void finish_failed(struct replica *r, struct replica_request *q, struct r
         r->stats.n_writes_failed++;
     else
         r->stats.n_reads_failed++;
+    replica_fill_times(r, q);
     replica_unlink(r, q);
     rid_assert(list_empty(&q->timer));
     q->failed(q, f);
@@ -261,7 +325,7 @@ static void expired_failure(const struct replica *r, const struct replica_reques
 {
     deadline_failure(r, q->stage, stage_name(q->stage), ret_failure);
     if (q->stage == REPLICA_TICKET && ret_failure->error == WIRE_ERROR_TIMEOUT &&
-        ret_failure->leader_id == 0 && r->leader_seen_us < q->submitted_us)
+        ret_failure->leader_id == 0 && r->leader_seen_us < q->times.submitted_us)
         ret_failure->error = WIRE_ERROR_NOT_LEADER;
     else if (q->stage == REPLICA_AGE)
         ret_failure->error = WIRE_ERROR_TIMEOUT;
@@ -469,8 +533,10 @@ void replica_submit(struct replica *r, struct replica_request *q, uint64_t now_u
     rid_assert(p != NULL ? q->served != NULL : q->written != NULL);
     replica_now(r, now_us);
     q->stage = REPLICA_IDLE;
-    q->submitted_us = r->now_us;
+    q->times = (struct replica_times){.submitted_us = r->now_us};
     q->age = (struct heap_node){0};
+    q->entry = (struct raft_entry_id){0};
+    q->anchor.index = 0;
     list_init(&q->link);
     list_init(&q->timer);
     if (r->quiesced || r->dead) {

@@ -25,10 +25,32 @@ static void send_msg(struct replica *r, const struct raft_msg *m)
     rid_assert(m->group == r->group);
     rid_assert(m->to != r->id);
     r->stats.n_msgs_sent++;
+    if (m->type == RAFT_MSG_READ_ASK)
+        trail_asked(&r->trail, r->now_us);
     r->ops.send(r->ops.ctx, m);
 }
 
 /* ---- messages that wait for the disk ---- */
+
+static uint64_t disk_busy_us(const struct replica *r)
+{
+    return r->ops.disk_busy_us != NULL ? r->ops.disk_busy_us(r->ops.ctx) : 0;
+}
+
+/* Of the time that it waited what the disk needed, and not what the loop came too late (SEE-4). */
+static void tell_disk(const struct replica *r, const struct held_msg *held, struct raft_msg *m)
+{
+    const uint64_t waited_us = r->now_us - held->since_us;
+    uint64_t busy_us;
+
+    if (m->type != RAFT_MSG_APPEND_RESP || m->reject || waited_us < TRAIL_SNAG_US)
+        return;
+    busy_us = disk_busy_us(r) - held->disk_busy_us;
+    if (busy_us > waited_us)
+        busy_us = waited_us;
+    if (busy_us >= TRAIL_SNAG_US)
+        m->disk_us = busy_us;
+}
 
 static void hold_msg(struct replica *r, uint64_t after_batch, const struct raft_msg *m)
 {
@@ -39,7 +61,7 @@ static void hold_msg(struct replica *r, uint64_t after_batch, const struct raft_
     rid_assert(m->n_entries == 0); /* what it borrowed would be gone by then */
     if (held_ring_n(&r->held) > 0)
         rid_assert(held_ring_last(&r->held)->after_batch <= after_batch);
-    rc = held_ring_push(&r->held, (struct held_msg){after_batch, *m});
+    rc = held_ring_push(&r->held, (struct held_msg){after_batch, r->now_us, disk_busy_us(r), *m});
     rid_assert(rc == 0); /* nobody is there to be refused */
 }
 
@@ -62,10 +84,14 @@ void replica_stored(struct replica *r, uint64_t batch, uint64_t now_us)
     rid_assert(batch <= r->submitted_batch);
     r->stored_batch = batch;
     r->dirty = true;
+    r->acked_by = r->id;
     raft_stored(r->raft, batch, r->now_us);
+    r->acked_by = 0;
+    trail_stored(&r->trail, r->id, raft_get_last_stored(r->raft), r->now_us, 0);
     while (held_ring_n(&r->held) > 0 && held_ring_at(&r->held, 0)->after_batch <= batch) {
         struct held_msg held = held_ring_pop(&r->held);
 
+        tell_disk(r, &held, &held.msg);
         send_msg(r, &held.msg);
     }
 }
@@ -141,6 +167,16 @@ static void take_ready(struct replica *r)
     replica_drain_waiting(r);
 }
 
+/* What lasts, and holds up whatever needs a leader or the state meanwhile. */
+static void note_conditions(struct replica *r)
+{
+    trail_is(&r->trail, TRAIL_NO_LEADER, raft_get_leader(r->raft) == 0, r->now_us);
+    trail_is(&r->trail, TRAIL_GATE, raft_gate_left_us(r->raft) > 0, r->now_us);
+    trail_is(&r->trail, TRAIL_TRANSFER, raft_is_transferring(r->raft), r->now_us);
+    trail_is(&r->trail, TRAIL_PARKED, r->parked, r->now_us);
+    trail_is(&r->trail, TRAIL_REBUILDING, r->rebuild != REBUILD_NOT, r->now_us);
+}
+
 void replica_turn(struct replica *r, uint64_t now_us)
 {
     unsigned n = 0;
@@ -168,6 +204,7 @@ void replica_turn(struct replica *r, uint64_t now_us)
         /* What a damaged state costs is lost at once, however little time is left (READ-16). */
         lost = led && raft_get_role(r->raft) != RAFT_LEADER;
     } while (!r->dead && (lost || (!r->cut && (r->more || r->dirty))) && ++n < READIES_PER_TURN);
+    note_conditions(r);
     if (raft_get_leader(r->raft) != 0)
         r->leader_seen_us = r->now_us;
     if (raft_get_role(r->raft) == RAFT_LEADER)

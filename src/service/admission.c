@@ -138,6 +138,7 @@ void service_request_failed(struct replica_request *rr, const struct replica_fai
     struct request *req = service_request_of(rr);
     struct buf *out = service_out(req->conn);
 
+    service_note_failed(req, f);
     if (out != NULL && f->error == WIRE_ERROR_NOT_SUPPORTED)
         service_reply_not_supported(req, out, f->too_old);
     else if (out != NULL)

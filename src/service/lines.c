@@ -7,6 +7,13 @@
 
 #include "base/banned.h"
 
+static void refuse(struct service *s, struct buf *out, const struct wire_refused *refused,
+                   uint64_t own_msg_id, uint64_t line_no)
+{
+    service_count_error(s, refused->error);
+    (void)wire_reply_refused(out, refused, s->conf.spaced, own_msg_id, line_no);
+}
+
 /* rc: what the decoder said. 0: there is a request; otherwise it was answered, or ignored. */
 static int answer_refused(struct service_conn *c, int rc, struct wire_refused *refused,
                           uint64_t line_no)
@@ -24,8 +31,7 @@ static int answer_refused(struct service_conn *c, int rc, struct wire_refused *r
     }
     out = service_out(c);
     if (out != NULL)
-        (void)wire_reply_refused(out, refused, s->conf.spaced,
-                                 service_msg_id_for(s, &refused->origin), line_no);
+        refuse(s, out, refused, service_msg_id_for(s, &refused->origin), line_no);
     return WIRE_REQUEST_REFUSED;
 }
 
@@ -62,6 +68,8 @@ static const struct verb verbs[] = {
     [WIRE_REQ_INIT] = {.handle = service_handle_init, .without_replica = true},
     [WIRE_REQ_PING] = {.handle = service_handle_ping, .without_replica = true},
     [WIRE_REQ_STATUS] = {.handle = service_handle_status},
+    [WIRE_REQ_EVENTS] = {.handle = service_handle_events, .without_replica = true},
+    [WIRE_REQ_SLOW] = {.handle = service_handle_slow},
     [WIRE_REQ_MEMBERS] = {.handle = service_handle_members},
     [WIRE_REQ_TRANSFER_LEADER] = {.handle = service_handle_transfer},
     [WIRE_REQ_SNAPSHOT] = {.handle = service_handle_snapshot},
@@ -150,7 +158,7 @@ void service_line_too_long(struct service_conn *c, uint64_t line_no, uint64_t li
     (void)snprintf(refused.text, sizeof(refused.text),
                    "the line is longer than %llu bytes; the rest of it is skipped",
                    (unsigned long long)limit);
-    (void)wire_reply_refused(out, &refused, c->service->conf.spaced, 0, line_no);
+    refuse(c->service, out, &refused, 0, line_no);
 }
 
 void service_line_overloaded(struct service_conn *c, uint64_t line_no)
@@ -163,7 +171,7 @@ void service_line_overloaded(struct service_conn *c, uint64_t line_no)
     refused.limit = c->memory != NULL ? budget_root(&c->memory->requests)->limit : 0;
     (void)snprintf(refused.text, sizeof(refused.text),
                    "too many bytes are under way on this node; the rest of the line is skipped");
-    (void)wire_reply_refused(out, &refused, c->service->conf.spaced, 0, line_no);
+    refuse(c->service, out, &refused, 0, line_no);
 }
 
 void service_line_foreign(struct service_conn *c, uint64_t line_no, bool http)
@@ -176,7 +184,7 @@ void service_line_foreign(struct service_conn *c, uint64_t line_no, bool http)
     (void)snprintf(refused.text, sizeof(refused.text), "%s; the connection is closed",
                    http ? "this line looks like HTTP, which is not spoken here"
                         : "this is no request: one is a JSON object on a line");
-    (void)wire_reply_refused(out, &refused, c->service->conf.spaced, 0, line_no);
+    refuse(c->service, out, &refused, 0, line_no);
 }
 
 void service_refuse_connection(struct service *s, struct buf *out, uint64_t limit, bool of_host)

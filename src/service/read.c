@@ -177,12 +177,16 @@ static void reply_read(struct request *req, struct buf *out, const struct replic
 
 /* rc: what reading gave; with 0 the reply is written. A damaged record is no answer, and no reason
  * to say so again and again: the next leader's state is another (FIT-7). */
-void service_read_finish(struct request *req, const struct buf *out, int rc)
+void service_read_finish(struct request *req, const struct buf *out, int rc,
+                         const struct replica_view *view, enum wire_error result)
 {
+
     if (rc != 0 && replica_read_failed(req->conn->service->replica, &req->rr))
         return; /* it is freed */
     if (rc != 0 && out != NULL)
         service_read_internal(req, "the state cannot be read");
+    if (out != NULL)
+        service_note_read(req, view, rc != 0 ? WIRE_ERROR_INTERNAL : result);
     service_request_free(req);
 }
 
@@ -192,22 +196,27 @@ static void read_served(struct replica_request *rr, const struct replica_view *v
     const struct wire_slice key = {(const char *)req->key, req->key_len};
     struct buf *out = service_out(req->conn);
     bool is_right = service_read_is_right(rr->kind, view);
+    enum wire_error result = WIRE_ERROR_NONE;
     struct command_value v;
     int rc = 0;
 
     if (out != NULL) {
-        if (!is_right)
+        if (!is_right) {
             service_read_internal(req, "a read came back without what proves it");
-        else
+            result = WIRE_ERROR_INTERNAL;
+        } else {
             rc = view->get(view->ctx, key, &v);
+        }
         if (rc == 0 && is_right) {
             service_touched(req->conn, v.text.len);
             if (service_wait_for_room(req, out, v.text.len))
                 return;
             reply_read(req, out, view, &v);
+            if (req->type == WIRE_REQ_READ && !v.exists)
+                result = WIRE_ERROR_KEY_NOT_FOUND;
         }
     }
-    service_read_finish(req, out, rc);
+    service_read_finish(req, out, rc, view, result);
 }
 
 /* The values alone, by their lengths: nothing is copied before it is known that it fits. What
@@ -277,6 +286,7 @@ static void batch_served(struct replica_request *rr, const struct replica_view *
     struct request *req = service_request_of(rr);
     struct service *s = req->conn->service;
     struct buf *out = service_out(req->conn);
+    enum wire_error result = WIRE_ERROR_NONE;
     size_t bytes = 0;
     int rc = 0;
 
@@ -284,6 +294,7 @@ static void batch_served(struct replica_request *rr, const struct replica_view *
         rc = batch_measure(req, view, &bytes);
     service_touched(req->conn, bytes);
     if (out != NULL && rc == 0) {
+        result = bytes > REPLY_BYTES_MAX ? WIRE_ERROR_TOO_LARGE : WIRE_ERROR_NONE;
         if (bytes > REPLY_BYTES_MAX)
             service_reply_too_large(s, out, &req->origin, service_msg_id_for(s, &req->origin));
         else if (service_wait_for_room(req, out, bytes + (size_t)req->n_keys * SERVICE_ITEM_BYTES))
@@ -291,7 +302,7 @@ static void batch_served(struct replica_request *rr, const struct replica_view *
         else
             rc = reply_batch(req, out, view);
     }
-    service_read_finish(req, out, rc);
+    service_read_finish(req, out, rc, view, result);
 }
 
 static void read_by(struct service_conn *c, const struct wire_request *q, enum replica_kind kind)

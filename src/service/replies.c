@@ -14,6 +14,11 @@ void service_touched(const struct service_conn *c, size_t bytes)
         ops->touched(ops->ctx, c->host, bytes);
 }
 
+void service_count_error(struct service *s, enum wire_error error)
+{
+    s->counts.rejections[error]++;
+}
+
 struct buf *service_out(const struct service_conn *c)
 {
     return c->service->ops.out(c->service->ops.ctx, c->host);
@@ -44,6 +49,7 @@ void service_begin_error(struct service *s, struct wire_reply *w, struct buf *ou
                          const struct wire_origin *origin, enum wire_error error, bool after_append,
                          const char *text)
 {
+    service_count_error(s, error);
     wire_reply_begin_error(w, out, origin, s->conf.spaced, service_msg_id_for(s, origin), error,
                            after_append, text);
 }
@@ -53,6 +59,7 @@ void service_reply_too_large(struct service *s, struct buf *out, const struct wi
 {
     struct wire_reply w;
 
+    service_count_error(s, WIRE_ERROR_TOO_LARGE);
     wire_reply_begin_error(&w, out, origin, s->conf.spaced, own_msg_id, WIRE_ERROR_TOO_LARGE, false,
                            "the reply would be larger than the limit");
     wire_reply_u64(&w, "limit", REPLY_BYTES_MAX);

@@ -25,6 +25,7 @@ bool service_wait_for_room(struct request *req, const struct buf *out, size_t va
         return true;
     }
     req->want = value_bytes + SERVICE_REPLY_BYTES;
+    req->room_since_us = s->ops.now_us(s->ops.ctx);
     list_append(&c->waiting, &req->waiting_link);
     if (req->rr.deadline_us != UINT64_MAX)
         timers_add(&s->waiting, &req->rr.timer, req->rr.deadline_us);
@@ -51,6 +52,7 @@ bool service_conn_room(struct service_conn *c)
             return true;
         bytes += req->want;
         service_stop_waiting(req);
+        req->room_us += c->service->ops.now_us(c->service->ops.ctx) - req->room_since_us;
         service_submit(req);
     }
     return false;

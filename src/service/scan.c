@@ -181,13 +181,18 @@ static void scan_served(struct replica_request *rr, const struct replica_view *v
     struct request *req = service_request_of(rr);
     struct buf *out = service_out(req->conn);
     struct page page = {.req = req, .view = view};
+    enum wire_error result = WIRE_ERROR_NONE;
     int rc = 0;
 
-    if (!service_read_is_right(rr->kind, view))
+    if (!service_read_is_right(rr->kind, view)) {
         service_read_internal(req, "a page came back without what proves it");
-    else if (out != NULL && !is_beyond(req, view) && serve_page(&page, out, &rc))
+        result = WIRE_ERROR_INTERNAL;
+    } else if (out != NULL && is_beyond(req, view)) {
+        result = WIRE_ERROR_PRECONDITION_FAILED;
+    } else if (out != NULL && serve_page(&page, out, &rc)) {
         return;
-    service_read_finish(req, out, rc);
+    }
+    service_read_finish(req, out, rc, view, result);
 }
 
 void service_handle_scan(struct service_conn *c, const struct wire_request *q)

@@ -36,6 +36,7 @@ int service_new(const struct service_conf *conf, const struct service_ops *ops,
     list_init(&s->transfers);
     list_init(&s->parts);
     timers_init(&s->waiting, ops->now_us(ops->ctx));
+    s->slow.threshold_us = UINT64_MAX;
     *ret = s;
     return 0;
 }
@@ -67,6 +68,25 @@ struct wire_decoder *service_decoder(struct service *s)
 uint64_t service_next_msg_id(struct service *s)
 {
     return s->next_msg_id++;
+}
+
+void service_set_slow(struct service *s, uint64_t threshold_us)
+{
+    s->slow.threshold_us = threshold_us;
+}
+
+void service_get_counts(struct service *s, struct service_counts *ret)
+{
+    service_count_alike(s);
+    *ret = s->counts;
+    for (unsigned op = 0; op < SERVICE_N_OPS; op++)
+        for (unsigned stage = 0; stage < SERVICE_N_STAGES; stage++)
+            service_complete(&ret->stages[op][stage], ret->total[op].n);
+}
+
+uint64_t service_slow_threshold_us(const struct service *s)
+{
+    return s->slow.threshold_us;
 }
 
 unsigned service_n_pending(const struct service *s)

@@ -19,6 +19,7 @@
 #include "base/budget.h"
 #include "base/log.h"
 #include "replica/replica.h"
+#include "service/slow.h"
 #include "wire/reply.h"
 #include "wire/request.h"
 
@@ -92,6 +93,8 @@ struct service_ops {
     /* Only what the host counts; NULL: it counts nothing. */
     void (*costs)(void *ctx, struct service_costs *ret);
     void (*event)(void *ctx, enum log_level level, const char *event, const char *text);
+    /* An operation that took long. May be NULL. */
+    void (*slow)(void *ctx, const struct service_slow_op *op);
     /* A change of the members: it is begun, or refused in words; may be NULL. */
     void (*member)(void *ctx, enum wire_request_type verb, const struct wire_member *q,
                    struct service_member_answer *ret);
@@ -173,6 +176,18 @@ uint64_t service_next_msg_id(struct service *s);
 void service_turn(struct service *s, uint64_t now_us);
 /* When service_turn() wants to run even if nothing happens; UINT64_MAX: never. */
 uint64_t service_deadline_us(const struct service *s);
+/* ---- what it has seen ---- */
+
+/* Slower than this is exceptional; UINT64_MAX, as it begins: nothing is. */
+void service_set_slow(struct service *s, uint64_t threshold_us);
+void service_get_counts(struct service *s, struct service_counts *ret);
+uint64_t service_slow_threshold_us(const struct service *s);
+/* The replies `slow_ok` and `events_ok`, for who asks beside the client port. A bare origin, all
+ * zeros: without in_reply_to. events: 0 or -ENOMEM. */
+void service_write_slow(struct service *s, struct buf *out, const struct wire_origin *origin);
+int service_write_events(struct service *s, struct buf *out, const struct wire_origin *origin,
+                         uint64_t after, unsigned limit);
+
 /* Unanswered requests. */
 unsigned service_n_pending(const struct service *s);
 

@@ -1,8 +1,9 @@
 /* The inside of the service. Its files call each other in one direction only, the way the parts of
  * this header are ordered, from the bottom up:
  *
- *   replies ◄─ admission ◄─ room ◄─ read ◄─ scan ◄───────────────────────── lines ◄─ service
- *                            └◄─ write ◄────────────────────────────────────┤
+ *   replies ◄─ why_words ◄─ record ◄─ admission ◄─ room ◄─ read ◄─ scan ◄── lines ◄─ service
+ *                                                   └◄─ write ◄─────────────┤
+ *           ◄─ seen ◄───────────────────────────────────────────────────────┤
  *      compare_judge, compare_measure, compare_report ◄─ compare ◄─ transfer, cluster ◄─┤
  *                     ◄─ part ◄─ transfer ◄──────────────────────────────────┘ */
 #ifndef RIDD_SERVICE_SERVICE_INT_H
@@ -13,6 +14,17 @@
 #include "service/service.h"
 
 struct compare;
+
+/* Reads that went the same way at the same time, and are not counted yet. */
+struct service_alike {
+    uint64_t n;
+    enum service_op op;
+    enum wire_error result;
+    uint64_t arrived_us; /* of the first */
+    uint64_t room_us;
+    uint64_t end_us;
+    struct replica_times times;
+};
 
 struct service {
     struct service_ops ops;
@@ -32,6 +44,11 @@ struct service {
     struct list parts;       /* struct request, waiting for a part of a snapshot */
     struct compare *compare; /* owned; the run under way, or NULL */
     struct timers waiting;   /* deadlines of what waits for room */
+    struct service_counts counts;
+    struct service_alike alike; /* not in counts yet */
+    struct service_window window;
+    struct service_slow slow;
+    struct service_last last[SERVICE_N_OPS];
 };
 
 struct service_conn {
@@ -60,6 +77,8 @@ struct request {
     uint64_t client; /* write: of the session that it names; 0: none */
     uint32_t timeout_ms;
     uint64_t arrived_us;
+    uint64_t room_us;          /* in all, while its client did not read */
+    uint64_t room_since_us;    /* since when it waits for that now */
     struct wire_origin origin; /* owned copy */
     unsigned n_keys;
     struct wire_key *keys;  /* batch: owned; otherwise NULL */
@@ -71,6 +90,8 @@ struct request {
 
 /* ---- replies.c ---- */
 
+/* One more error reply. */
+void service_count_error(struct service *s, enum wire_error error);
 /* So many bytes of the state were read for it. */
 void service_touched(const struct service_conn *c, size_t bytes);
 /* Where replies of this connection go; NULL when nobody reads them any more. */
@@ -114,6 +135,21 @@ void service_reply_not_supported(struct request *req, struct buf *out, raft_node
 /* Its long line, if it is under way, is not decoded any further. */
 void service_line_forget(struct service *s, const struct service_conn *c);
 
+/* ---- record.c ---- */
+
+/* Before it is freed, right after its reply was written: in the callback of the replica. The
+ * result: NONE, or that of an answer that is an error: no such key. */
+void service_note_read(struct request *req, const struct replica_view *view,
+                       enum wire_error result);
+void service_note_written(struct request *req, enum wire_error result);
+void service_note_failed(struct request *req, const struct replica_failure *f);
+/* Before counts are looked at. */
+void service_count_alike(struct service *s);
+/* ---- why_words.c ---- */
+/* Fills op->why and op->peer. room_us: what the client itself held it up. */
+void service_why_words(const struct service *s, struct service_slow_op *op,
+                       const struct replica_why *why, uint64_t room_us);
+
 /* ---- admission.c ---- */
 
 /* Takes one owed request that will have a command of so many bytes; NULL when memory is out, an
@@ -152,8 +188,10 @@ bool service_read_is_right(enum replica_kind kind, const struct replica_view *vi
  * linearizable. */
 void service_read_proof(struct service *s, struct wire_reply *w, const struct replica_view *view,
                         bool is_said);
-/* rc: what reading gave; with 0 the reply is written. req ends, here or in the replica. */
-void service_read_finish(struct request *req, const struct buf *out, int rc);
+/* rc: what reading gave; with 0 the reply is written, with this result. req ends, here or in the
+ * replica. */
+void service_read_finish(struct request *req, const struct buf *out, int rc,
+                         const struct replica_view *view, enum wire_error result);
 /* It came back without what it asked for, which is a bug: answered so. */
 void service_read_internal(struct request *req, const char *what);
 
@@ -188,6 +226,10 @@ void compare_free(struct compare *c);
 /* cluster.c */
 void service_handle_ping(struct service_conn *c, const struct wire_request *q);
 void service_handle_status(struct service_conn *c, const struct wire_request *q);
+/* seen.c */
+void service_handle_events(struct service_conn *c, const struct wire_request *q);
+void service_handle_slow(struct service_conn *c, const struct wire_request *q);
+/* cluster.c */
 void service_handle_members(struct service_conn *c, const struct wire_request *q);
 void service_handle_init(struct service_conn *c, const struct wire_request *q);
 void service_handle_member(struct service_conn *c, const struct wire_request *q);

@@ -140,6 +140,8 @@ void service_turn(struct service *s, uint64_t now_us)
         return;
     service_expire_waiting(s, now_us);
     compare_turn(s);
+    service_count_alike(s);
+    service_window_turn(&s->window, &s->counts, now_us);
     service_parts_turn(s, now_us);
     raft = replica_raft(s->replica);
     list_for_each_safe(it, &s->transfers)

@@ -93,6 +93,25 @@ static void reply_written(struct request *req, struct buf *out, const struct com
     service_end(s, &w, &req->origin);
 }
 
+static enum wire_error result_of(const struct command_result *result)
+{
+    switch (result->status) {
+    case COMMAND_OK:
+        break;
+    case COMMAND_KEY_NOT_FOUND:
+        return WIRE_ERROR_KEY_NOT_FOUND;
+    case COMMAND_PRECONDITION_FAILED:
+        return WIRE_ERROR_PRECONDITION_FAILED;
+    case COMMAND_NO_SPACE:
+        return WIRE_ERROR_NO_SPACE;
+    case COMMAND_SESSION_EXPIRED:
+        return WIRE_ERROR_SESSION_EXPIRED;
+    case COMMAND_INVALID:
+        return WIRE_ERROR_INTERNAL;
+    }
+    return WIRE_ERROR_NONE;
+}
+
 static void request_written(struct replica_request *rr, const struct command_result *result)
 {
     struct request *req = service_request_of(rr);
@@ -101,6 +120,7 @@ static void request_written(struct replica_request *rr, const struct command_res
     service_touched(req->conn, req->rr.command_len + result->touched_bytes);
     if (out != NULL)
         reply_written(req, out, result);
+    service_note_written(req, result_of(result));
     service_request_free(req);
 }
 

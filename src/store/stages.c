@@ -106,6 +106,10 @@ static int flush_batch(struct store *s)
         s->segments[s->n_segments - 1].used += w->out.len;
     }
     sync_times_add(&s->sync_times, now, took);
+    histogram_add(&s->syncs, took, 1);
+    if (s->conf.slow_us != 0 && took >= s->conf.slow_us)
+        s->slow[s->n_slow++ % STORE_SLOW_MAX] = (struct store_slow){begin, now, w->out.len};
+    s->busy_us += took;
     (void)pthread_mutex_unlock(&s->lock);
     fit_batches(s, w->out.len, took);
     w->used += w->out.len;

@@ -545,6 +545,34 @@ void store_get_stats(struct store *s, struct store_stats *ret_stats)
     (void)pthread_mutex_unlock(&s->lock);
 }
 
+uint64_t store_busy_us(const struct store *s)
+{
+    return s->busy_us;
+}
+
+bool store_take_slow(struct store *s, struct store_slow *ret)
+{
+    bool has;
+
+    if (s->n_slow == s->n_slow_taken)
+        return false;
+    (void)pthread_mutex_lock(&s->lock);
+    if (s->n_slow - s->n_slow_taken > STORE_SLOW_MAX)
+        s->n_slow_taken = s->n_slow - STORE_SLOW_MAX;
+    has = s->n_slow > s->n_slow_taken;
+    if (has)
+        *ret = s->slow[s->n_slow_taken++ % STORE_SLOW_MAX];
+    (void)pthread_mutex_unlock(&s->lock);
+    return has;
+}
+
+void store_get_syncs(struct store *s, struct histogram *ret)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    *ret = s->syncs;
+    (void)pthread_mutex_unlock(&s->lock);
+}
+
 const char *store_error_text(int error)
 {
     switch (error) {

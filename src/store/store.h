@@ -23,6 +23,7 @@
 
 #include <stdio.h>
 
+#include "base/histogram.h"
 #include "base/outcome.h"
 #include "raft/raft.h"
 #include "store/vfs.h"
@@ -60,7 +61,8 @@ struct store_conf {
     /* How long one batch of the disk may take, about: what is queued is split so that completions
      * come regularly (DISK-31). 0: batches are of STORE_BATCH_BYTES_MAX. */
     uint64_t batch_us;
-    size_t batch_bytes_max;              /* 0: STORE_BATCH_BYTES_MAX; smaller in tests */
+    size_t batch_bytes_max; /* 0: STORE_BATCH_BYTES_MAX; smaller in tests */
+    uint64_t slow_us;       /* a sync that takes so long is told (store_take_slow()); 0: none is */
     uint64_t (*now_us)(const void *ctx); /* NULL: the clock; of tests: theirs */
     const void *now_ctx;
 };
@@ -183,6 +185,21 @@ void store_get_stats(struct store *s, struct store_stats *ret_stats);
  * counters, under the lock that the log thread wants, too. For whoever asks in each turn or of each
  * message. */
 void store_get_counts(struct store *s, struct store_stats *ret_stats);
+
+/* How long its syncs took, each with the write before it, since the store was opened. Any
+ * thread. */
+void store_get_syncs(struct store *s, struct histogram *ret);
+/* How long they took in all. Any thread; costs nothing. */
+uint64_t store_busy_us(const struct store *s);
+/* One that took conf.slow_us and more. */
+struct store_slow {
+    uint64_t from_us;
+    uint64_t to_us;
+    uint64_t bytes;
+};
+/* The next one that was not taken yet, in their order; the oldest of more than STORE_SLOW_MAX are
+ * dropped. False: there is none, which costs next to nothing. Loop thread. */
+bool store_take_slow(struct store *s, struct store_slow *ret);
 
 /* Prints every record readably, one line each, then a verdict line; goes on behind damage as far as
  * it can. 0: clean or torn tail; STORE_E_*; -errno. Opens read-only, repairs nothing. With

@@ -318,6 +318,11 @@ struct store {
     uint32_t oldest_read;  /* lowest slot of a file that the reader keeps open; UINT32_MAX: none */
     struct store_stats stats;
     struct sync_times sync_times;
+    struct histogram syncs;
+    struct store_slow slow[STORE_SLOW_MAX]; /* a ring */
+    _Atomic uint64_t n_slow;                /* ever */
+    uint64_t n_slow_taken;                  /* the loop's */
+    _Atomic uint64_t busy_us;
 
     struct writer w;
     struct reader rd;

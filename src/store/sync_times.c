@@ -9,27 +9,6 @@
 
 #include "base/banned.h"
 
-/* 0 to 7 us have a bucket each; then eight for each doubling. */
-static unsigned bucket_of(uint64_t us)
-{
-    unsigned doubling = 0;
-    unsigned bucket;
-
-    while (us >> doubling >= UINT64_C(2) * SYNC_TIMES_STEPS)
-        doubling++;
-    bucket = doubling * SYNC_TIMES_STEPS + (unsigned)(us >> doubling);
-    return bucket < SYNC_TIMES_BUCKETS ? bucket : SYNC_TIMES_BUCKETS - 1;
-}
-
-/* The most that falls into it. */
-static uint64_t top_of(unsigned bucket)
-{
-    unsigned doubling = bucket < 2 * SYNC_TIMES_STEPS ? 0 : bucket / SYNC_TIMES_STEPS - 1;
-    uint64_t step = bucket - doubling * SYNC_TIMES_STEPS;
-
-    return ((step + 1) << doubling) - 1;
-}
-
 static void forget(struct sync_times *t, unsigned window)
 {
     memset(t->counts[window], 0, sizeof(t->counts[window]));
@@ -47,7 +26,7 @@ void sync_times_add(struct sync_times *t, uint64_t now_us, uint64_t took_us)
             forget(t, t->newer ^ 1u);
         t->begun_us = now_us;
     }
-    t->counts[t->newer][bucket_of(took_us)]++;
+    t->counts[t->newer][histogram_bucket(took_us)]++;
     if (took_us > t->longest_us[t->newer])
         t->longest_us[t->newer] = took_us;
 }
@@ -81,9 +60,9 @@ void sync_times_get(const struct sync_times *t, uint64_t now_us, uint64_t *ret_p
 
         passed += count_at(t, age_us, i);
         if (before <= (n - 1) / 2 && passed > (n - 1) / 2)
-            p50 = top_of(i);
+            p50 = histogram_top(i);
         if (before <= (n - 1) * 99 / 100 && passed > (n - 1) * 99 / 100)
-            p99 = top_of(i);
+            p99 = histogram_top(i);
     }
     if (age_us < 2 * STORE_SYNC_WINDOW_US)
         longest = t->longest_us[t->newer];
@@ -111,5 +90,5 @@ uint64_t sync_times_at(const struct sync_times *t, uint64_t now_us, unsigned per
             break;
         i++;
     }
-    return top_of(i);
+    return histogram_top(i);
 }

@@ -14,9 +14,10 @@
 
 #include <stdint.h>
 
-/* Eight steps to a doubling, up to 2^36 us: nineteen hours. */
-#define SYNC_TIMES_STEPS   8u
-#define SYNC_TIMES_BUCKETS (34u * SYNC_TIMES_STEPS)
+#include "base/histogram.h"
+
+/* Those of base/histogram.h: up to 2^36 us, nineteen hours. */
+#define SYNC_TIMES_BUCKETS HISTOGRAM_BUCKETS
 
 struct sync_times {
     uint64_t begun_us; /* of the newer window; 0: nothing was added yet */

@@ -43,6 +43,7 @@ enum wire_error {
     WIRE_ERRORS(X)
 #undef X
 };
+#define WIRE_N_ERRORS (WIRE_ERROR_PRECONDITION_FAILED + 1u) /* with NONE */
 const char *wire_error_name(enum wire_error error);
 enum wire_error wire_error_from_name(const char *name); /* WIRE_ERROR_NONE: unknown */
 int wire_error_code(enum wire_error error, bool after_append);

@@ -10,7 +10,8 @@
  *   VOTE_RESP       u64 term, u8 reject, then perhaps u64 left_us
  *   APPEND          u64 term, u64 prev term, u64 prev index, u64 leader_commit, u32 n,
  *                   then n times: u64 term, u64 index, u8 type, u32 len, len bytes of data
- *   APPEND_RESP     u64 term, u8 reject, u64 index, u64 hint term, u64 hint index
+ *   APPEND_RESP     u64 term, u8 reject, u64 index, u64 hint term, u64 hint index, then perhaps
+ *                   u64 disk_us
  *   HEARTBEAT       u64 term, u64 round, u64 leader_commit, then perhaps a note, then perhaps
  *                   a beat: u64 lease_us, u64 nonce, u64 hold_us, u64 proved_index
  *   HEARTBEAT_RESP  u64 term, u64 round, u8 reject, then perhaps a note, then perhaps a beat:
@@ -27,9 +28,10 @@
  * The index of an entry in an APPEND is redundant: a sender that skips an entry is caught here.
  *
  * All of these bytes must be there, but for what an earlier version does not write: the note, the
- * beat behind it, and left_us, each of which is there whole, or nothing is. Behind them a later
- * version may have put more: they are not looked at (WIRE-7), so a field that may not be overlooked
- * needs a new version (frame.h), not only a place at the end. docs/PEERS.md is the whole of it. */
+ * beat behind it, left_us and disk_us, each of which is there whole, or nothing is. Behind them a
+ * later version may have put more: they are not looked at (WIRE-7), so a field that may not be
+ * overlooked needs a new version (frame.h), not only a place at the end. docs/PEERS.md is the whole
+ * of it. */
 #include "wire/frame.h"
 
 #include <errno.h>
@@ -51,6 +53,7 @@
 #define BEAT_WIRE_BYTES          32u
 #define BEAT_RESP_WIRE_BYTES     25u
 #define LEFT_WIRE_BYTES          8u
+#define DISK_WIRE_BYTES          8u
 #define READ_ASK_WIRE_BYTES      24u
 #define READ_ANSWER_WIRE_BYTES   41u
 #define SNAPSHOT_WIRE_BYTES      36u
@@ -242,7 +245,7 @@ static bool msg_ok(const struct raft_msg *m)
     case RAFT_MSG_APPEND_RESP:
         /* hint.term is 0 when the log was too short, so id_ok() does not hold for it. */
         return m->index <= RAFT_INDEX_MAX && m->hint.index <= RAFT_INDEX_MAX &&
-               m->hint.term <= RAFT_INDEX_MAX;
+               m->hint.term <= RAFT_INDEX_MAX && m->disk_us <= RAFT_INDEX_MAX;
     case RAFT_MSG_HEARTBEAT:
         return m->term > 0 && m->leader_commit <= RAFT_INDEX_MAX && note_ok(&m->note) && beat_ok(m);
     case RAFT_MSG_HEARTBEAT_RESP:
@@ -309,7 +312,7 @@ static size_t payload_bytes(const struct raft_msg *m)
             n += ENTRY_WIRE_BYTES + m->entries[i].len;
         return n;
     case RAFT_MSG_APPEND_RESP:
-        return 33;
+        return 33 + (m->disk_us != 0 ? DISK_WIRE_BYTES : 0);
     case RAFT_MSG_HEARTBEAT_RESP:
         return 17 + note_bytes(&m->note) + beat_bytes(m);
     case RAFT_MSG_TIMEOUT_NOW:
@@ -417,7 +420,8 @@ static unsigned char *write_payload(unsigned char *p, const struct raft_msg *m)
     case RAFT_MSG_APPEND_RESP:
         p = write_u8(p, m->reject);
         p = write_u64(p, m->index);
-        return write_id(p, m->hint);
+        p = write_id(p, m->hint);
+        return m->disk_us != 0 ? write_u64(p, m->disk_us) : p;
     case RAFT_MSG_HEARTBEAT:
         p = write_u64(p, m->round);
         return write_beat(write_note(write_u64(p, m->leader_commit), &m->note), m);
@@ -534,6 +538,17 @@ static void take_left(struct cursor *c, struct raft_msg *m)
         c->ok = false;
 }
 
+/* As what is left: a node of an earlier version ends before it, and so does one whose disk was not
+ * slow (WIRE-7). */
+static void take_disk(struct cursor *c, struct raft_msg *m)
+{
+    if (c->left == 0)
+        return;
+    m->disk_us = take_u64(c);
+    if (m->disk_us == 0)
+        c->ok = false;
+}
+
 static int take_part(struct cursor *c, struct arena *arena, struct raft_msg *m)
 {
     struct raft_snapshot_part *part = arena_alloc(arena, sizeof(*part));
@@ -587,6 +602,7 @@ static int take_payload(struct cursor *c, struct arena *arena, struct raft_msg *
         m->reject = take_bool(c);
         m->index = take_u64(c);
         m->hint = take_id(c);
+        take_disk(c, m);
         return 0;
     case RAFT_MSG_HEARTBEAT:
         m->round = take_u64(c);

@@ -46,6 +46,8 @@ enum wire_request_type {
     WIRE_REQ_INIT,
     WIRE_REQ_PING,
     WIRE_REQ_STATUS,
+    WIRE_REQ_EVENTS,
+    WIRE_REQ_SLOW,
     WIRE_REQ_MEMBERS,
     WIRE_REQ_TRANSFER_LEADER,
     WIRE_REQ_SNAPSHOT,
@@ -150,6 +152,8 @@ struct wire_request {
     struct wire_slice to;      /* transfer_leader: node name; absent: any */
     struct wire_member member; /* member_* */
     struct wire_part part;     /* snapshot_part */
+    uint64_t after;            /* events: those behind this one; 0: the last ones */
+    uint32_t limit;            /* events: EVENTS_TOLD_DEFAULT when absent */
     struct wire_slice node_id; /* init */
     unsigned n_node_ids;
     const struct wire_slice *node_ids;

@@ -439,6 +439,21 @@ static int take_part(struct wire_decoder *d, const json_t *body, struct wire_req
     return 0;
 }
 
+/* ---- events ---- */
+
+static int take_events(struct wire_decoder *d, const json_t *body, struct wire_request *ret)
+{
+    const json_t *after = json_object_get(body, "after");
+
+    if (after != NULL && (!json_is_integer(after) || json_integer_value(after) < 0))
+        return wire_refuse(d, WIRE_ERROR_MALFORMED, "after", 0,
+                           "'after' must be an integer from 0 on");
+    if (after != NULL)
+        ret->after = (uint64_t)json_integer_value(after);
+    ret->limit = EVENTS_TOLD_DEFAULT;
+    return wire_request_take_count32(d, body, "limit", EVENTS_KEPT_MAX, &ret->limit);
+}
+
 /* ---- all of them ---- */
 
 int wire_request_take_fields(struct wire_decoder *d, const json_t *body, struct wire_request *ret)
@@ -463,6 +478,7 @@ int wire_request_take_fields(struct wire_decoder *d, const json_t *body, struct 
         {FIELD_TOKEN, wire_request_take_token},
         {FIELD_SCAN, wire_request_take_scan},
         {FIELD_STALE, take_stale},
+        {FIELD_EVENTS, take_events},
     };
     unsigned fields = wire_request_type_fields(ret->type);
     int rc = wire_request_take_count32(d, body, "timeout_ms", TIMEOUT_MS_MAX, &ret->timeout_ms);

@@ -215,6 +215,7 @@ static const struct raft_msg msgs[] = {
     {.type = RAFT_MSG_READ_ASK, .term = 6, .ask = {0x1122334455667788u, 3}},
     {.type = RAFT_MSG_READ_ANSWER, .term = 6, .ask = {0x1122334455667788u, 3}, .index = 17},
     {.type = RAFT_MSG_READ_ANSWER, .term = 7, .reject = true, .ask = {5, 3}, .leader = 2},
+    {.type = RAFT_MSG_APPEND_RESP, .term = 5, .index = 9, .disk_us = 310000},
 };
 #define N_MSGS ((unsigned)(sizeof(msgs) / sizeof(msgs[0])))
 

@@ -284,6 +284,7 @@ static const char *const seeds[] = {
     "\"node_ids\":[\"n1\",\"n2\"]}}",
     "{\"type\":\"transfer_leader\",\"to\":\"n2\"}",
     "{\"type\":\"snapshot_part\",\"index\":9,\"term\":2,\"offset\":65536}",
+    "{\"type\":\"events\",\"after\":17,\"limit\":256}",
     "{\"src\":\"n2\",\"dest\":\"n1\",\"body\":{\"type\":\"raft\",\"frame\":\"AAAA\"}}",
     "{\"type\":\"open_session\"}",
     "{\"type\":\"delete\",\"key\":\"x\",\"client\":\"18446744073709551615\",\"seq\":130,\"first\":"

@@ -1817,6 +1817,65 @@ static void members__an_earlier_version_does_not_join_any_more(void **state)
     assert_int_equal(version_in_force(lead()), GATES_VERSION);
 }
 
+/* ---- leaders that come and go, as they are counted ---- */
+
+static struct engine_metrics metrics;
+
+static uint64_t changes(unsigned i, enum engine_leader_change reason)
+{
+    engine_get_metrics(rig.hosts[i].engine, &metrics);
+    return metrics.leader_changes[reason];
+}
+
+/* SEE-6: by every node that saw it, for the reason that there was. */
+static void members__changes_of_the_leader_have_a_reason(void **state)
+{
+    unsigned was;
+    unsigned is;
+    uint64_t alone_us;
+
+    (void)state;
+    found(3);
+    was = lead();
+    run(ELECTION);
+    for (unsigned i = 1; i <= 3; i++) {
+        assert_int_equal(changes(i, ENGINE_LEADER_CHANGE_FIRST), 1);
+        assert_int_equal(metrics.failover_us.n, 0); /* nothing was there before */
+        assert_string_equal(metrics.leader, rig.hosts[was].name);
+        assert_int_equal(metrics.role, i == was ? RAFT_LEADER : RAFT_FOLLOWER);
+        assert_int_equal(metrics.n_voters, 3);
+    }
+    assert_int_equal(metrics.n_voters_heard, was == 3 ? 3 : 0);
+    /* Handed over: nobody was without a leader for an election timeout. */
+    is = was % 3 + 1;
+    assert_int_equal(
+        replica_transfer(engine_replica(rig.hosts[was].engine), rig.hosts[is].id, rig.now_us), 0);
+    run(2 * ELECTION);
+    assert_int_equal(lead(), is);
+    for (unsigned i = 1; i <= 3; i++)
+        assert_int_equal(changes(i, ENGINE_LEADER_CHANGE_TRANSFER), 1);
+    /* Cut off: it hears no quorum; the others miss it. */
+    engine_get_metrics(rig.hosts[was].engine, &metrics);
+    alone_us = metrics.leaderless_us;
+    rig.hosts[is].is_cut = true;
+    run(6 * ELECTION);
+    was = is;
+    is = lead();
+    assert_int_not_equal(was, is);
+    for (unsigned i = 1; i <= 3; i++)
+        assert_int_equal(changes(i, ENGINE_LEADER_CHANGE_SILENCE), i != was);
+    engine_get_metrics(rig.hosts[is].engine, &metrics);
+    assert_true(metrics.failover_us.n >= 1);
+    assert_true(metrics.failover_us.max >= ELECTION);
+    engine_get_metrics(rig.hosts[was].engine, &metrics);
+    assert_true(metrics.leaderless_us > alone_us + 3 * ELECTION);
+    assert_string_equal(metrics.leader, "");
+    rig.hosts[was].is_cut = false;
+    run(2 * ELECTION);
+    assert_int_equal(changes(was, ENGINE_LEADER_CHANGE_QUORUM_LOST), 1);
+    assert_string_equal(metrics.leader, rig.hosts[is].name);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_teardown(members__##name, done)
@@ -1842,6 +1901,7 @@ int main(void)
         TEST(a_task_has_a_number),
         TEST(what_is_under_way_is_shown),
         TEST(the_leader_is_replaced_by_handing_over),
+        TEST(changes_of_the_leader_have_a_reason),
         TEST(the_only_voter_is_replaced),
         TEST(a_failed_successor_removes_nobody),
         TEST(a_member_replaces_another),

@@ -551,6 +551,11 @@ static void fx_flush(void *ctx)
     n->flushed_before = n->applied.index;
 }
 
+static uint64_t fx_disk_busy(void *ctx)
+{
+    return ((const struct fx_node *)ctx)->busy_us;
+}
+
 static uint64_t fx_now(void *ctx)
 {
     return ((struct fx_node *)ctx)->fx->now_us;
@@ -608,6 +613,7 @@ static void fx_start_node(struct fx *fx, int i, const struct raft_configuration 
                               .flush = fx_flush,
                               .suspended_us = fx_suspended,
                               .disrupted = fx_disrupted,
+                              .disk_busy_us = fx_disk_busy,
                               .now_us = fx_now};
     cleanup_buf struct buf payload = BUF_INIT;
     struct raft_entry first = {.id = {1, 1}, .type = RAFT_ENTRY_CONFIG};

@@ -53,6 +53,7 @@ struct fx_node {
     uint64_t submitted; /* batches */
     uint64_t stored;
     bool holds_store; /* fx_settle() completes nothing */
+    uint64_t busy_us; /* what the disk says that its syncs took, in all */
     int fail_submit;
 
     /* The state. */

@@ -182,6 +182,52 @@ static void store__stats_tell_how_long_syncs_take(void **state)
     slow_end(&d);
 }
 
+/* In their order, each once; of too many that nobody took the last ones are left. */
+static void store__slow_syncs_are_told(void **state)
+{
+    struct slow d;
+    struct store_slow slow;
+    struct histogram syncs;
+    uint64_t number = 0;
+    uint64_t n_before; /* of opening it */
+    uint64_t from_us;
+
+    (void)state;
+    slow_begin(&d, 0, 0);
+    d.store->conf.slow_us = 100000;
+    store_get_syncs(d.store, &syncs);
+    n_before = syncs.n;
+    assert_false(store_take_slow(d.store, &slow));
+    d.sync_us = 99999;
+    submit(&d, 1, 10);
+    assert_int_equal(store_work(d.store, &number), 0);
+    assert_false(store_take_slow(d.store, &slow));
+    d.sync_us = 310000;
+    from_us = d.now_us;
+    submit(&d, 1, 1000);
+    assert_int_equal(store_work(d.store, &number), 0);
+    assert_true(store_take_slow(d.store, &slow));
+    assert_int_equal(slow.from_us, from_us);
+    assert_int_equal(slow.to_us, from_us + 310000);
+    assert_in_range(slow.bytes, 1000, 2000);
+    assert_false(store_take_slow(d.store, &slow));
+    assert_int_equal(store_busy_us(d.store), 99999 + 310000);
+    for (unsigned i = 0; i < STORE_SLOW_MAX + 3; i++) {
+        d.sync_us = 200000 + i;
+        submit(&d, 1, 10);
+        assert_int_equal(store_work(d.store, &number), 0);
+    }
+    for (unsigned i = 3; i < STORE_SLOW_MAX + 3; i++) {
+        assert_true(store_take_slow(d.store, &slow));
+        assert_int_equal(slow.to_us - slow.from_us, 200000 + i);
+    }
+    assert_false(store_take_slow(d.store, &slow));
+    store_get_syncs(d.store, &syncs);
+    assert_int_equal(syncs.n - n_before, 2 + STORE_SLOW_MAX + 3);
+    assert_int_equal(syncs.max, 310000);
+    slow_end(&d);
+}
+
 /* ---- the histogram ---- */
 
 static void expect_times(const struct sync_times *t, uint64_t now_us, uint64_t p50, uint64_t p99,
@@ -249,6 +295,7 @@ int main(void)
         cmocka_unit_test(store__large_submission_is_written_in_parts),
         cmocka_unit_test(store__batches_are_no_longer_than_the_disk_is_fast),
         cmocka_unit_test(store__stats_tell_how_long_syncs_take),
+        cmocka_unit_test(store__slow_syncs_are_told),
         cmocka_unit_test(store__sync_times_are_within_an_eighth),
         cmocka_unit_test(store__one_hiccup_is_no_slow_disk),
         cmocka_unit_test(store__sync_times_are_forgotten),

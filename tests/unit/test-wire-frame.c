@@ -111,6 +111,7 @@ static const struct raft_msg samples[] = {
     {.type = RAFT_MSG_READ_ANSWER, .term = 6, .ask = {3, UINT64_MAX}, .index = 17},
     {.type = RAFT_MSG_READ_ANSWER, .term = 7, .reject = true, .ask = {3, 4}, .leader = UINT64_MAX},
     {.type = RAFT_MSG_READ_ANSWER, .term = 0, .reject = true, .ask = {3, 4}},
+    {.type = RAFT_MSG_APPEND_RESP, .term = 5, .index = 9, .disk_us = 310000},
 };
 #define A_NOTE    20u /* the last one without anything behind it */
 #define N_SAMPLES (sizeof(samples) / sizeof(samples[0]))
@@ -135,6 +136,7 @@ static void assert_same_msg(const struct raft_msg *a, const struct raft_msg *b)
     assert_true(a->beat.stamp.hold_us == b->beat.stamp.hold_us);
     assert_true(a->beat.proved_index == b->beat.proved_index);
     assert_true(a->left_us == b->left_us);
+    assert_true(a->disk_us == b->disk_us);
     assert_true(a->ask.nonce == b->ask.nonce && a->ask.number == b->ask.number);
     assert_true(a->leader == b->leader);
     assert_int_equal(a->part == NULL, b->part == NULL);
@@ -284,11 +286,13 @@ static void frame__short_at_every_byte(void **state)
     }
 }
 
-/* Where a note, a beat or what is left of promises may follow, a few bytes are one that was cut. */
+/* Where a note, a beat, what is left of promises or the time of a disk may follow, a few bytes are one that was cut. */
 static bool may_have_more(const struct raft_msg *m)
 {
     if (m->type == RAFT_MSG_VOTE_RESP)
         return m->left_us == 0;
+    if (m->type == RAFT_MSG_APPEND_RESP)
+        return m->disk_us == 0;
     return (m->type == RAFT_MSG_HEARTBEAT || m->type == RAFT_MSG_HEARTBEAT_RESP) && !m->beat.said;
 }
 
@@ -296,7 +300,7 @@ static bool may_have_more(const struct raft_msg *m)
  * without a beat or what is left of promises, and without a note. */
 static size_t len_of_version_before(const struct raft_msg *m, unsigned before, size_t len)
 {
-    if (m->left_us != 0)
+    if (m->left_us != 0 || m->disk_us != 0)
         len -= 8;
     if (m->beat.said)
         len -= m->type == RAFT_MSG_HEARTBEAT ? 32 : 25;
@@ -340,6 +344,7 @@ static void frame__short_payload_is_refused_and_a_tail_ignored(void **state)
                 assert_int_equal(m.note.flags, of_before ? samples[i].note.flags : 0);
                 assert_false(m.beat.said);
                 assert_true(m.left_us == 0);
+                assert_true(m.disk_us == 0);
             }
             free(exact);
         }

@@ -277,11 +277,9 @@ static void request__cluster(void **state)
     static const struct {
         const char *name;
         enum wire_request_type type;
-    } plain[] = {{"ping", WIRE_REQ_PING},
-                 {"status", WIRE_REQ_STATUS},
-                 {"members", WIRE_REQ_MEMBERS},
-                 {"snapshot", WIRE_REQ_SNAPSHOT},
-                 {"transfer_leader", WIRE_REQ_TRANSFER_LEADER}};
+    } plain[] = {{"ping", WIRE_REQ_PING},         {"status", WIRE_REQ_STATUS},
+                 {"slow", WIRE_REQ_SLOW},         {"members", WIRE_REQ_MEMBERS},
+                 {"snapshot", WIRE_REQ_SNAPSHOT}, {"transfer_leader", WIRE_REQ_TRANSFER_LEADER}};
 
     (void)state;
     for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++) {
@@ -300,6 +298,13 @@ static void request__cluster(void **state)
     assert_int_equal(request.part.index, 9);
     assert_int_equal(request.part.term, 2);
     assert_int_equal(request.part.offset, 65536);
+    must_decode("{\"type\":\"events\"}");
+    assert_int_equal(request.type, WIRE_REQ_EVENTS);
+    assert_int_equal(request.after, 0);
+    assert_int_equal(request.limit, EVENTS_TOLD_DEFAULT);
+    must_decode("{\"type\":\"events\",\"after\":9223372036854775807,\"limit\":256}");
+    assert_int_equal(request.after, INT64_MAX);
+    assert_int_equal(request.limit, EVENTS_KEPT_MAX);
     must_decode("{\"type\":\"transfer_leader\",\"to\":\"n2\"}");
     assert_slice(request.to, "n2");
     must_decode("{\"src\":\"c0\",\"dest\":\"n1\",\"body\":{\"type\":\"init\",\"msg_id\":1,\"node_"
@@ -491,6 +496,11 @@ static const struct wrong wrongs[] = {
     /* key */
     {"{\"msg_id\":7,\"type\":\"read_index\"}", "key", 0, 7},
     {"{\"msg_id\":7,\"type\":\"read_via_log\"}", "key", 0, 7},
+    {"{\"msg_id\":7,\"type\":\"events\",\"after\":-1}", "after", 0, 7},
+    {"{\"msg_id\":7,\"type\":\"events\",\"after\":\"1\"}", "after", 0, 7},
+    {"{\"msg_id\":7,\"type\":\"events\",\"after\":null}", "after", 0, 7},
+    {"{\"msg_id\":7,\"type\":\"events\",\"limit\":0}", "limit", EVENTS_KEPT_MAX, 7},
+    {"{\"msg_id\":7,\"type\":\"events\",\"limit\":257}", "limit", EVENTS_KEPT_MAX, 7},
     {"{\"msg_id\":7,\"type\":\"follower_read\"}", "key", 0, 7},
     {"{\"msg_id\":7,\"type\":\"lease_read\"}", "key", 0, 7},
     {"{\"msg_id\":7,\"type\":\"local_read\"}", "key", 0, 7},
