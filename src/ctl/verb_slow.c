@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "ctl/rows_int.h"
 #include "ctl/screen_int.h"
+#include "ctl/text_int.h"
 
 #include "base/banned.h"
 
@@ -149,7 +150,7 @@ static void print_last(const struct rows *rows)
                                         rows_str(s, "peer", ""));
             }
             report_clean(line);
-            (void)printf("  %s\n", line);
+            text_wrapped("  ", "      ", line);
         }
     }
 }

@@ -324,7 +324,9 @@ static const char *synonym_of(const char *given)
         {"stat", "status"},       {"bench", "compare"},    {"move", "transfer"},
         {"stepdown", "transfer"}, {"swap", "cas"},         {"backup", "snapshot"},
         {"dump", "export"},       {"load", "import"},      {"restore", "import"},
-        {"save", "snapshot"},     {"compact", "snapshot"},
+        {"save", "snapshot"},     {"compact", "snapshot"}, {"log", "events"},
+        {"logs", "events"},       {"tail", "events"},      {"monitor", "top"},
+        {"watch", "status"},      {"why", "explain"},      {"nagios", "check"},
     };
 
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
