@@ -73,7 +73,7 @@ static int read_limit(const struct ctl *ctl, const char *option, const char *one
 {
     const char *equals = strchr(one, '=');
     char name[48];
-    char *end;
+    char *end = NULL;
     double v;
 
     (void)snprintf(name, sizeof(name), "%.*s", (int)strcspn(one, "="), one);
@@ -82,7 +82,7 @@ static int read_limit(const struct ctl *ctl, const char *option, const char *one
             continue;
         errno = 0;
         v = equals != NULL && equals[1] >= '0' && equals[1] <= '9' ? strtod(equals + 1, &end) : -1;
-        if (v < 0 || errno != 0 || *end != '\0' || !isfinite(v))
+        if (end == NULL || v < 0 || errno != 0 || *end != '\0' || !isfinite(v))
             return report(ctl, CTL_EXIT_USAGE,
                           "%s takes %s=NUMBER, not '%.40s'; see 'ridctl check --help'", option,
                           name, one);

@@ -30,8 +30,10 @@ struct option_parts {
 
 static struct option_parts parts_of(const struct option_text *o)
 {
-    struct option_parts p = {.letter = o->name[1] != '-' ? o->name[1] : '\0'};
+    struct option_parts p = {.letter = '\0'};
 
+    if (o->name[1] != '-')
+        p.letter = o->name[1];
     p.name = strstr(o->name, "--") + 2;
     p.name_len = strcspn(p.name, " ");
     p.placeholder = p.name[p.name_len] == ' ' ? p.name + p.name_len + 1 : "";

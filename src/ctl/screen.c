@@ -196,7 +196,7 @@ bool screen_wait(unsigned ms)
             return true;
         /* A signal may come just before: it is seen soon all the same. */
         n = poll(&fd, terminal_changed ? 1 : 0,
-                 until_us - now_us > CTL_PROGRESS_EVERY_MS * 1000u
+                 until_us - now_us > CTL_PROGRESS_EVERY_MS * UINT64_C(1000)
                      ? (int)CTL_PROGRESS_EVERY_MS
                      : (int)((until_us - now_us + 999) / 1000));
         if (n > 0)

@@ -99,7 +99,8 @@ static void print_clean(const char *text)
     (void)snprintf(clean, sizeof(clean), "%s", text);
     report_clean(clean);
     for (char *c = clean; *c != '\0'; c++)
-        *c = *c == '|' ? '/' : *c; /* it begins the numbers */
+        if (*c == '|') /* it begins the numbers */
+            *c = '/';
     (void)fputs(clean, stdout);
 }
 

@@ -38,8 +38,9 @@ struct story {
     struct one *list;    /* owned; not told yet */
     size_t n;
     size_t room;
-    char day[16];    /* of the line before */
-    struct doc *doc; /* the one document of --json without -f */
+    char day[16]; /* of the line before */
+    bool has_doc;
+    struct doc doc; /* the one document of --json without -f */
 };
 
 static const char *const levels[] = {"error", "warning", "info"};
@@ -82,8 +83,8 @@ static int tell(const struct ctl *ctl, struct story *s, const struct one *one)
     const char *ts = rows_str(one->event, "ts", "");
     char line[256];
 
-    if (s->doc != NULL) {
-        json_event(s->doc, one);
+    if (s->has_doc) {
+        json_event(&s->doc, one);
         return CTL_EXIT_OK;
     }
     if (ctl->json) {
@@ -243,7 +244,7 @@ static bool take_answer(const struct ctl *ctl, struct story *s, struct feed *f,
 /* All that there is of those that are to be asked. An exit code. */
 static int ask_feeds(const struct ctl *ctl, struct story *s)
 {
-    bool pending[RIDD_ENDPOINTS_MAX];
+    bool pending[RIDD_ENDPOINTS_MAX] = {false};
     bool any = s->n_feeds > 0;
 
     for (unsigned i = 0; i < s->n_feeds; i++)
@@ -402,24 +403,24 @@ static void json_nodes(struct doc *d, const struct story *s)
 
 static int run(const struct ctl *ctl, struct story *s)
 {
-    struct doc d = DOC_INIT;
+    struct doc *d = &s->doc;
     int exit_code = find_feeds(ctl, s);
 
     if (exit_code != CTL_EXIT_OK)
         return exit_code;
     if (ctl->json && !ctl->follow) {
-        s->doc = &d;
-        doc_open(&d, NULL, '{');
-        doc_open(&d, "events", '[');
+        s->has_doc = true;
+        doc_open(d, NULL, '{');
+        doc_open(d, "events", '[');
     }
     exit_code = ask_feeds(ctl, s);
     if (exit_code == CTL_EXIT_OK)
         exit_code = tell_all(ctl, s, first_count(ctl));
-    if (s->doc != NULL && exit_code == CTL_EXIT_OK) {
-        doc_close(&d, ']');
-        json_nodes(&d, s);
-        doc_close(&d, '}');
-        exit_code = doc_print(&d, ctl);
+    if (s->has_doc && exit_code == CTL_EXIT_OK) {
+        doc_close(d, ']');
+        json_nodes(d, s);
+        doc_close(d, '}');
+        exit_code = doc_print(d, ctl);
     }
     if (exit_code != CTL_EXIT_OK)
         return exit_code;

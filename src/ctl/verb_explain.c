@@ -26,7 +26,8 @@ static void plain_name(const char *given, char *ret, size_t size)
     if (strncmp(given, "event=", 6) == 0)
         given += 6;
     for (i = 0; given[i] != '\0' && i + 1 < size; i++)
-        ret[i] = given[i] == '-' || given[i] == ' ' ? '_' : (char)tolower((unsigned char)given[i]);
+        ret[i] =
+            (char)(given[i] == '-' || given[i] == ' ' ? '_' : tolower((unsigned char)given[i]));
     ret[i] = '\0';
 }
 

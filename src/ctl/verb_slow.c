@@ -167,7 +167,7 @@ static int print_json(const struct ctl *ctl, const struct rows *rows)
         doc_open(&d, NULL, '{');
         doc_str(&d, "node", row->node.name);
         doc_str(&d, "endpoint", row->node.endpoint);
-        if (row->status != NULL) {
+        if (row->status != NULL && row->reply != NULL) {
             doc_raw(&d, "slow", row->reply->json, row->reply->json_len);
         } else {
             doc_str(&d, "error",

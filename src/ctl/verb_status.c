@@ -364,7 +364,7 @@ static int print_json(const struct ctl *ctl, const struct rows *rows, const stru
         const struct row *row = &rows->list[i];
 
         said[i] = (struct doc_node){.answered = row->reply != NULL};
-        if (row->status != NULL)
+        if (row->status != NULL && row->reply != NULL)
             said[i].status = (struct doc_text){row->reply->json, row->reply->json_len};
     }
     d.failed = verdict_doc(v, nodes, said, rows->n, &d.buf) != 0;

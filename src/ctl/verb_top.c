@@ -221,7 +221,7 @@ static int print_load(const struct ctl *ctl, const struct top *top, const struct
 
 static int print_all(const struct ctl *ctl, struct top *top)
 {
-    struct busy list[RIDD_ENDPOINTS_MAX];
+    struct busy list[RIDD_ENDPOINTS_MAX] = {{.row = NULL}};
     char line[NODE_NAME_BYTES_MAX + VERDICT_TEXT_BYTES + RIDD_ENDPOINT_SIZE];
     int exit_code;
 
