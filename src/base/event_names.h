@@ -60,8 +60,9 @@
     X("log_failed", "error", \
       "A write or a sync of the log failed, so that nobody knows what is on the disk; the" \
       " node stopped with exit status 74 and repeats no sync.", \
-      "Look at the disk with 'dmesg', then 'systemctl start ridd@NAME'; if it fails again," \
-      " replace the disk.") \
+      "Look at the disk with 'dmesg', then 'systemctl start ridd@NAME'; if it fails" \
+      " again,Look at the disk with 'dmesg' and 'ridctl doctor', then 'systemctl start" \
+      " ridd@NAME'; if it fails again, replace the disk.") \
     X("fatal", "error", \
       "The node cannot go on and stopped; error= says why, action= with which exit status.", \
       "'ridctl explain 65' or 74 tells what that status asks for.") \
@@ -142,7 +143,8 @@
     X("clocks_drift", "warning", \
       "The clocks of here= and peer= run apart by more than half a part in a hundred: this" \
       " leader takes no lease until they agree.", \
-      "Look at the clock of both machines with 'chronyc tracking'; CLOCKS in ridd(8).") \
+      "Look at the clock of both machines with 'ridctl doctor' and 'chronyc tracking';" \
+      " CLOCKS in ridd(8).") \
     X("clocks_agree", "info", \
       "The two clocks run alike again, and leases are taken again.", \
       "Nothing.") \
@@ -241,16 +243,18 @@
       "A sync of the log takes more than 0.6 of election_ms, or has been under way for so" \
       " long: elections and writes take as long as the disk needs. At most one line in ten" \
       " seconds.", \
-      "See who else uses the disk ('iostat -x 1'); take a faster one, or a larger" \
-      " election_ms on all nodes.") \
+      "See who else uses the disk ('iostat -x 1'); take a faster one, or a larger'ridctl" \
+      " doctor' on that node measures the disk and names values that would do; see who else" \
+      " uses it with 'iostat -x 1'.") \
     X("disk_fine", "info", \
       "Syncs of the log are fast enough again.", \
       "Nothing.") \
     X("fsync_slow", "warning", \
       "One sync of the log took longer than a fifth of election_ms, and 20 ms at least: ms=" \
       " and bytes= say how long and for how much. At most five lines in ten seconds.", \
-      "See who else uses the disk with 'iostat -x 1', and what waited for it with 'ridctl" \
-      " slow'; 'ridctl check' has the share of election_ms.") \
+      "See who else uses the disk with 'iostat -x 1', and what waited for it with" \
+      " 'ridctl'ridctl doctor' on that node measures the disk; 'ridctl slow' shows what" \
+      " waited for it.") \
     X("log_compacted", "info", \
       "Files of the log that a snapshot covers went; it begins behind begins_behind= now.", \
       "Nothing.") \
@@ -287,11 +291,13 @@
     X("states_differ", "error", \
       "peer= has another digest at the same index, which must never be. All nodes read" \
       " their states through, and those that differ from a majority make theirs again.", \
-      "Keep the logs and report it; 'ridctl status' shows who differs.") \
+      "'ridctl status' shows who differs; keep the logs and report it with what 'ridctl" \
+      " bundle' makes.") \
     X("states_split", "error", \
       "All have answered and no digest is shared by a majority. Nobody is excluded, nothing" \
       " is made again.", \
-      "Stop the nodes, keep copies of their data directories, and report it.") \
+      "Stop the nodes, keep copies of their data directories, and report it with what" \
+      " 'ridctl bundle' makes.") \
     X("state_not_distrusted", "warning", \
       "A mark could not be removed: a crash before the state is made again would let the" \
       " next start believe what is damaged, unless it reads it through and finds the same.", \
@@ -350,10 +356,12 @@
     /* Requests */ \
     X("read_failed", "error", \
       "A value could not be read from the state.", \
-      "Look at the disk with 'dmesg', and report it.") \
+      "Look at the disk with 'ridctl doctor' and 'dmesg', and report it with what 'ridctl" \
+      " bundle' makes.") \
     X("compare_violation", "error", \
       "A read of compare was not what its method promises.", \
-      "Keep the log and the output of 'ridctl compare', and report it.") \
+      "Keep the log and the output of 'ridctl compare', and report it with what 'ridctl" \
+      " bundle' makes.") \
     X("slow_op", "warning", \
       "An operation of a client took so long, or failed after so long: stage= is the one" \
       " that took most of it, why= says what held it up, and peer= whose fault that was. As" \

@@ -1003,6 +1003,89 @@ static_assert(CTL_KEYS_WRITES <= SESSION_ANSWERS_MAX, "what is under way can be 
 /* `write -`: the server's bound holds for compact text; with room for blanks a larger input is a
  * mistake, and told as one. */
 #define CTL_STDIN_BYTES_MAX ((size_t)4 * VALUE_BYTES_MAX)
+/* `bundle`: logs that may be named; more is a mistake, and told as one. */
+#define CTL_LOGS_MAX 16u
+/* Its parts: four of each of 32 nodes, five of each of 32 processes, and some. What is beyond is
+ * left out and counted. A part holds hours of a node's log, all of it what a mail still takes when
+ * it is compressed; of what is longer the end (logs) or the beginning (all else) is kept. */
+#define BUNDLE_PARTS_MAX      400u
+#define BUNDLE_PART_BYTES_MAX (1u << 20)
+#define BUNDLE_BYTES_MAX      (24u << 20)
+/* What journalctl is asked for, and how long it may take to find that. */
+#define BUNDLE_JOURNAL_LINES     "5000"
+#define BUNDLE_JOURNAL_MS        10000u
+#define BUNDLE_JOURNAL_BYTES_MAX (4u << 20)
+/* `bench`: what one process can drive; more is a mistake. In flight as many as a client of libridd
+ * keeps at one node. Values below the largest that is common; keys as many as are removed again
+ * within seconds. */
+#define BENCH_CLIENTS_MAX     256u
+#define BENCH_IN_FLIGHT_MAX   128u
+#define BENCH_SECONDS_MAX     3600u
+#define BENCH_KEYS_MAX        100000u
+#define BENCH_VALUE_BYTES_MAX 65536u
+/* What it does unless told otherwise: enough to see what a cluster can do, and done before somebody
+ * grows impatient. One in ten of mixed is a write. */
+#define BENCH_CLIENTS_DEFAULT     4u
+#define BENCH_IN_FLIGHT_DEFAULT   16u
+#define BENCH_SECONDS_DEFAULT     5u
+#define BENCH_KEYS_DEFAULT        1000u
+#define BENCH_VALUE_BYTES_DEFAULT 64u
+#define BENCH_MIXED_PERCENT       10u
+/* A tenth of the time, and two seconds at most, are not measured: connections are made. */
+#define BENCH_WARM_PART   10u
+#define BENCH_WARM_US_MAX 2000000u
+/* So often a key is drawn that nobody writes; then the first such one is looked for. */
+#define BENCH_KEY_TRIES 16u
+/* How long a client of it waits before it asks for a new leader again: the time without one is
+ * measured, and is wrong by as much. */
+#define BENCH_BACKOFF_MS     2u
+#define BENCH_BACKOFF_MS_MAX 10u
+/* Above it the client's processor is the limit. */
+#define BENCH_BUSY_PERCENT 90u
+/* Keys of a run that began so long before the longest that there may be are nobody's, also where
+ * clocks of hosts differ by minutes. */
+#define BENCH_OLD_S 600u
+/* `doctor`: lines that it keeps; what is found beyond is counted. Some twenty for each of 16 nodes
+ * is more than was ever seen. The rooms of their texts: what is longer is cut. */
+#define DOCTOR_FINDINGS_MAX 400u
+#define FINDING_WHERE_BUF   320u
+#define FINDING_TEXT_BUF    400u
+#define FINDING_NEXT_BUF    400u
+/* How it measures a disk: as many syncs as a percentile needs, in no more time than a person waits,
+ * half of it with pauses; into one file that is written over; never more bytes than a disk takes
+ * within a second. Whichever comes first ends it. */
+#define DOCTOR_SYNCS_MAX      600u
+#define DOCTOR_SYNC_US        1500000u
+#define DOCTOR_SYNC_BYTES_MAX (24u << 20)
+#define DOCTOR_FILE_BYTES     (1 << 20)
+#define DOCTOR_SYNC_SIZE_MAX  (64u << 10)
+/* Below so much free room nothing is measured: the node may need it. */
+#define DOCTOR_MEASURE_FREE_BYTES (16u << 20)
+/* A file of a measurement that is so old was left by one that was killed, and is removed. */
+#define DOCTOR_LEFT_S 60
+/* election_ms is this many times a slow sync and a round trip, and never less than what a busy host
+ * may keep a process waiting: docs/OPERATIONS.md, Tuning. Less is a warning. */
+#define DOCTOR_ELECTION_SYNCS  10u
+#define DOCTOR_ELECTION_MS_MIN 150u
+/* What it waits for a name, and what it calls slow: a link that is made anew waits as long. */
+#define DOCTOR_NAME_MS      2000u
+#define DOCTOR_NAME_SLOW_US 100000u
+/* A clock that costs more is read by a system call: some ten times what it should. */
+#define DOCTOR_CLOCK_READS  10000u
+#define DOCTOR_CLOCK_NS_MAX 500
+/* Share of the last minute in which somebody waited (PSI): above it is a warning. */
+#define DOCTOR_PRESSURE_PERCENT     20
+#define DOCTOR_PRESSURE_CPU_PERCENT 50
+/* Files that a node makes in an hour, many times over. */
+#define DOCTOR_INODES_MIN 1024u
+/* What a node takes beside [limits] memory: measured 6 MiB idle, its log's and links' buffers, and
+ * room for the state's hot pages. */
+#define DOCTOR_OWN_BYTES ((uint64_t)64 << 20)
+/* Processes of ridd on one host that are looked at; the others are counted. */
+#define DOCTOR_PROCESSES_MAX 32u
+/* Another program that is asked (systemctl): its time, and what of its output is kept. */
+#define DOCTOR_COMMAND_MS        3000u
+#define DOCTOR_COMMAND_BYTES_MAX (64u << 10)
 
 /* ---- snapshots ---- */
 

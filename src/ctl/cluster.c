@@ -102,19 +102,32 @@ static int take_file(struct ctl *ctl, const char *path)
     return take_conf(ctl, &conf);
 }
 
-int cluster_find(struct ctl *ctl)
+const char *cluster_conf_path(const struct ctl *ctl)
 {
     if (ctl->endpoints_option != NULL)
-        return take_list(ctl, ctl->endpoints_option, "--endpoints", CTL_EXIT_USAGE);
+        return NULL;
     if (ctl->config_option != NULL)
-        return take_file(ctl, ctl->config_option);
+        return ctl->config_option;
     if (env("RIDCTL_ENDPOINTS") != NULL)
-        return take_list(ctl, env("RIDCTL_ENDPOINTS"), "RIDCTL_ENDPOINTS", CTL_EXIT_CONF);
+        return NULL;
     if (env("RIDD_CONF") != NULL)
-        return take_file(ctl, env("RIDD_CONF"));
+        return env("RIDD_CONF");
     for (size_t i = 0; i < sizeof(usual_places) / sizeof(usual_places[0]); i++)
         if (access(usual_places[i], F_OK) == 0)
-            return take_file(ctl, usual_places[i]);
+            return usual_places[i];
+    return NULL;
+}
+
+int cluster_find(struct ctl *ctl)
+{
+    const char *path = cluster_conf_path(ctl);
+
+    if (ctl->endpoints_option != NULL)
+        return take_list(ctl, ctl->endpoints_option, "--endpoints", CTL_EXIT_USAGE);
+    if (path != NULL)
+        return take_file(ctl, path);
+    if (env("RIDCTL_ENDPOINTS") != NULL)
+        return take_list(ctl, env("RIDCTL_ENDPOINTS"), "RIDCTL_ENDPOINTS", CTL_EXIT_CONF);
     return report(ctl, CTL_EXIT_CONF,
                   "no cluster named: no ./ridd.conf, no " RIDD_CONF_FILE
                   "; give --endpoints HOST:PORT,... or --config FILE");

@@ -18,12 +18,13 @@
 /* Listed in ridctl(1): change both. */
 enum ctl_exit {
     CTL_EXIT_OK = 0,
-    CTL_EXIT_NOT_LINEARIZABLE = 1, /* compare */
+    CTL_EXIT_NOT_LINEARIZABLE = 1, /* compare; bench: a wrong answer */
+    CTL_EXIT_FAILS = 1,            /* doctor: something does not work */
     CTL_EXIT_NO_QUORUM = 2,
     CTL_EXIT_NO_KEY = 3,
     CTL_EXIT_PRECONDITION = 4,
     CTL_EXIT_UNKNOWN = 5,
-    CTL_EXIT_DEGRADED = 6, /* status */
+    CTL_EXIT_DEGRADED = 6, /* status; doctor: a warning */
     CTL_EXIT_SPLIT = 7,    /* status */
     CTL_EXIT_USAGE = 64,
     CTL_EXIT_NOBODY = 69,
@@ -68,6 +69,14 @@ enum ctl_option {
     CTL_OPT_FORMAT = UINT64_C(1) << 38,
     CTL_OPT_WARNING = UINT64_C(1) << 39,
     CTL_OPT_CRITICAL = UINT64_C(1) << 40,
+    CTL_OPT_DATA_DIR = UINT64_C(1) << 48,
+    CTL_OPT_LOG = UINT64_C(1) << 49,
+    CTL_OPT_METHOD = UINT64_C(1) << 50,
+    CTL_OPT_CLIENTS = UINT64_C(1) << 51,
+    CTL_OPT_IN_FLIGHT = UINT64_C(1) << 52,
+    CTL_OPT_SECONDS = UINT64_C(1) << 53,
+    CTL_OPT_KEYS = UINT64_C(1) << 54,
+    CTL_OPT_VALUE_BYTES = UINT64_C(1) << 55,
 };
 
 struct ctl_node {
@@ -91,7 +100,12 @@ struct ctl {
     unsigned limit;                    /* 0: not given */
     unsigned count;                    /* 0: not given */
     unsigned interval_ms;              /* 0: not given */
-    struct ridd_token seen;            /* --min-index; all zero: not given */
+    unsigned clients;                  /* as those below; bench */
+    unsigned in_flight;
+    unsigned seconds;
+    unsigned keys;
+    unsigned value_bytes;
+    struct ridd_token seen; /* --min-index; all zero: not given */
     const char *methods;
     const char *save; /* borrowed, as those below; NULL: not given */
     const char *after;
@@ -101,6 +115,10 @@ struct ctl {
     const char *format;
     const char *warning;
     const char *critical;
+    const char *data_dir;
+    const char *method;
+    const char *logs[CTL_LOGS_MAX]; /* bundle */
+    unsigned n_logs;
     bool all;
     bool csv;
     bool json;
@@ -168,6 +186,10 @@ int verb_top(struct ctl *ctl);
 int verb_events(struct ctl *ctl);
 int verb_slow(struct ctl *ctl);
 int verb_check(struct ctl *ctl);
+int verb_doctor(struct ctl *ctl);
+int verb_bench(struct ctl *ctl);
+const char *ctl_bench_word(unsigned i); /* what --method takes; NULL: there are no more */
+int verb_bundle(struct ctl *ctl);
 
 /* ---- options.c ---- */
 
@@ -182,6 +204,8 @@ int ctl_check_word(const struct ctl *ctl, const char *option, const char *placeh
 
 /* Fills ctl->nodes and ctl->endpoints. An exit code; on failure it has been reported. */
 int cluster_find(struct ctl *ctl);
+/* The file that cluster_find() would read; NULL: none, since a list was given or there is none. */
+const char *cluster_conf_path(const struct ctl *ctl);
 /* A client for that cluster with ctl's timeout. An exit code; on failure it has been reported. */
 int cluster_open(struct ctl *ctl, struct ridd **ret_client);
 /* The same with flags of the library's (RIDD_FLAG_*). */

@@ -137,8 +137,10 @@ static const struct explained ctl_exits[] = {
     {EXPLAINED_CTL_EXIT, "ok", CTL_EXIT_OK, -1, NULL,
      "Done.", NULL, "Nothing."},
     {EXPLAINED_CTL_EXIT, "not_linearizable", CTL_EXIT_NOT_LINEARIZABLE, -1, NULL,
-     "compare: a read was not what its method promises.", "A fault of ridd, or a clock that lies.",
-     "Keep the output of 'ridctl compare --json' and the logs, and report it."},
+     "compare, bench: an answer was not what its method promises. doctor: something does not work.",
+     "A fault of ridd, or a clock that lies; of doctor the lines that say FAIL.",
+     "Of doctor what the line says; else keep the logs, and report it with what 'ridctl bundle'"
+     " makes."},
     {EXPLAINED_CTL_EXIT, "no_quorum", CTL_EXIT_NO_QUORUM, -1, NULL,
      "No leader that hears a quorum: nothing is written, and read by local_read alone.",
      "Too few voters run, or they do not hear each other.",
@@ -154,7 +156,8 @@ static const struct explained ctl_exits[] = {
      "It is not known whether a write happened.", "The leader died or was cut off meanwhile.",
      "Read the key before you write it again: 'ridctl get KEY'."},
     {EXPLAINED_CTL_EXIT, "degraded", CTL_EXIT_DEGRADED, -1, NULL,
-     "status: a leader hears a quorum, and something is wrong all the same.",
+     "status, top: a leader hears a quorum, and something is wrong all the same. doctor: something"
+     " is to be mended.",
      "A node is down, behind, full, or has a slow disk: the lines below the verdict say it.",
      "'ridctl status' names node and reason; 'ridctl events' what happened before."},
     {EXPLAINED_CTL_EXIT, "split", CTL_EXIT_SPLIT, -1, NULL,

@@ -44,6 +44,14 @@ enum {
     OPT_FORMAT,
     OPT_WARNING,
     OPT_CRITICAL,
+    OPT_DATA_DIR,
+    OPT_LOG,
+    OPT_METHOD,
+    OPT_CLIENTS,
+    OPT_IN_FLIGHT,
+    OPT_SECONDS,
+    OPT_KEYS,
+    OPT_VALUE_BYTES,
 };
 
 static const char letters[] = ":e:c:t:n:fvh";
@@ -87,6 +95,14 @@ static const struct option long_options[] = {
     {"format", required_argument, NULL, OPT_FORMAT},
     {"warning", required_argument, NULL, OPT_WARNING},
     {"critical", required_argument, NULL, OPT_CRITICAL},
+    {"data-dir", required_argument, NULL, OPT_DATA_DIR},
+    {"log", required_argument, NULL, OPT_LOG},
+    {"method", required_argument, NULL, OPT_METHOD},
+    {"clients", required_argument, NULL, OPT_CLIENTS},
+    {"in-flight", required_argument, NULL, OPT_IN_FLIGHT},
+    {"seconds", required_argument, NULL, OPT_SECONDS},
+    {"keys", required_argument, NULL, OPT_KEYS},
+    {"value-bytes", required_argument, NULL, OPT_VALUE_BYTES},
     {NULL, 0, NULL, 0},
 };
 
@@ -114,7 +130,7 @@ const struct option_text ctl_option_texts[] = {
     {CTL_OPT_WARNING, "--warning LIMITS", "from where on it is a WARNING, 'lag=1000,quota=80'"},
     {CTL_OPT_CRITICAL, "--critical LIMITS", "from where on it is CRITICAL, the same way"},
     {CTL_OPT_WIDE, "--wide", "all columns, however wide"},
-    {CTL_OPT_SAVE, "--save FILE", "fetch it into FILE, where that is whole or not there"},
+    {CTL_OPT_SAVE, "--save FILE", "into FILE, where that is whole or not there"},
     {CTL_OPT_CREATE, "--create", "cas: an absent key becomes TO; import: only absent keys"},
     {CTL_OPT_RAW, "--raw", "print a string without quotes"},
     {CTL_OPT_INT_KEY, "--int-key", "KEY is an integer: 3 is not \"3\""},
@@ -122,6 +138,14 @@ const struct option_text ctl_option_texts[] = {
     {CTL_OPT_LEARNER, "--learner", "the new member stays one that does not vote"},
     {CTL_OPT_DRY_RUN, "--dry-run", "change nothing: member: print the quorums; import: check"},
     {CTL_OPT_FORCE, "--force-unsafe", "also when the voters left that answer are no quorum"},
+    {CTL_OPT_DATA_DIR, "--data-dir DIR", "the data directory to look at, whatever a file says"},
+    {CTL_OPT_LOG, "--log FILE", "also the end of this log; may be given again"},
+    {CTL_OPT_METHOD, "--method LOAD", "what is asked for (read_index), see above"},
+    {CTL_OPT_CLIENTS, "--clients N", "connections (4), at most 256"},
+    {CTL_OPT_IN_FLIGHT, "--in-flight K", "requests under way on each (16), at most 128"},
+    {CTL_OPT_SECONDS, "--seconds S", "how long (5), at most 3600"},
+    {CTL_OPT_KEYS, "--keys N", "how many keys (1000), at most 100000"},
+    {CTL_OPT_VALUE_BYTES, "--value-bytes B", "size of each value (64), at most 65536"},
     {CTL_OPT_VERBOSE, "-v, --verbose", "say more: how it came about; status: storage"},
     {CTL_OPT_JSON, "--json", "one JSON document on standard output"},
     {0, "-e, --endpoints LIST", "HOST:PORT,HOST:PORT,... of the nodes' client ports"},
@@ -286,6 +310,8 @@ const char *ctl_word(const char *placeholder, unsigned i)
         return i < N_VIAS_SHOWN ? vias[i].name : NULL;
     if (strcmp(placeholder, "WORD") == 0)
         return ctl_member_word(i);
+    if (strcmp(placeholder, "LOAD") == 0)
+        return ctl_bench_word(i);
     for (size_t k = 0; k < sizeof(words) / sizeof(words[0]); k++)
         if (strcmp(placeholder, words[k].placeholder) == 0)
             return words[k].words[i];
@@ -343,6 +369,8 @@ static const struct {
     {OPT_FORMAT, CTL_OPT_FORMAT, offsetof(struct ctl, format)},
     {OPT_WARNING, CTL_OPT_WARNING, offsetof(struct ctl, warning)},
     {OPT_CRITICAL, CTL_OPT_CRITICAL, offsetof(struct ctl, critical)},
+    {OPT_DATA_DIR, CTL_OPT_DATA_DIR, offsetof(struct ctl, data_dir)},
+    {OPT_METHOD, CTL_OPT_METHOD, offsetof(struct ctl, method)},
 };
 
 static bool take_text(struct ctl *ctl, struct asked *asked, int option)
@@ -368,6 +396,45 @@ static const char *nearest_option(const char *given)
     for (const struct option *o = long_options; o->name != NULL; o++)
         text_near_try(&near, o->name);
     return near.nearest;
+}
+
+/* An option with a number. */
+static const struct {
+    int option;
+    const char *name;
+    uint64_t bit;
+    unsigned max;
+    size_t offset; /* of the unsigned in struct ctl */
+} numbers[] = {
+    {OPT_CLIENTS, "--clients", CTL_OPT_CLIENTS, BENCH_CLIENTS_MAX, offsetof(struct ctl, clients)},
+    {OPT_IN_FLIGHT, "--in-flight", CTL_OPT_IN_FLIGHT, BENCH_IN_FLIGHT_MAX,
+     offsetof(struct ctl, in_flight)},
+    {OPT_SECONDS, "--seconds", CTL_OPT_SECONDS, BENCH_SECONDS_MAX, offsetof(struct ctl, seconds)},
+    {OPT_KEYS, "--keys", CTL_OPT_KEYS, BENCH_KEYS_MAX, offsetof(struct ctl, keys)},
+    {OPT_VALUE_BYTES, "--value-bytes", CTL_OPT_VALUE_BYTES, BENCH_VALUE_BYTES_MAX,
+     offsetof(struct ctl, value_bytes)},
+};
+
+/* False: it is none of them. */
+static bool take_count(struct ctl *ctl, struct asked *asked, int option, int *ret_exit_code)
+{
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        if (numbers[i].option != option)
+            continue;
+        asked->options |= numbers[i].bit;
+        *ret_exit_code = take_number(ctl, numbers[i].name, optarg, numbers[i].max,
+                                     (unsigned *)(void *)((char *)ctl + numbers[i].offset));
+        return true;
+    }
+    return false;
+}
+
+static int take_log(struct ctl *ctl, const char *arg)
+{
+    if (ctl->n_logs == CTL_LOGS_MAX)
+        return report(ctl, CTL_EXIT_USAGE, "--log may be given %u times", CTL_LOGS_MAX);
+    ctl->logs[ctl->n_logs++] = arg;
+    return CTL_EXIT_OK;
 }
 
 static int report_unknown_option(const struct ctl *ctl)
@@ -396,8 +463,11 @@ static int report_unknown_option(const struct ctl *ctl)
 
 static int take_option(struct ctl *ctl, struct asked *asked, int option)
 {
-    if (take_flag(ctl, asked, option) || take_text(ctl, asked, option))
-        return CTL_EXIT_OK;
+    int exit_code = CTL_EXIT_OK;
+
+    if (take_flag(ctl, asked, option) || take_text(ctl, asked, option) ||
+        take_count(ctl, asked, option, &exit_code))
+        return exit_code;
     switch (option) {
     case 'e':
         ctl->endpoints_option = optarg;
@@ -438,6 +508,9 @@ static int take_option(struct ctl *ctl, struct asked *asked, int option)
     case OPT_INTERVAL:
         asked->options |= CTL_OPT_INTERVAL;
         return take_interval(ctl, optarg);
+    case OPT_LOG:
+        asked->options |= CTL_OPT_LOG;
+        return take_log(ctl, optarg);
     case OPT_VERSION:
         asked->version = true;
         return CTL_EXIT_OK;

@@ -107,7 +107,7 @@ static const char *next_of(const struct ctl *ctl, int exit_code)
     case CTL_EXIT_USAGE:
         return NULL;
     case CTL_EXIT_NOT_LINEARIZABLE:
-        return "'ridctl compare --json' has the figures";
+        return "'ridctl bundle' keeps what is needed to report it";
     case CTL_EXIT_NO_KEY:
         return ctl->int_key ? "'ridctl ls --int-key' lists them" : "'ridctl ls' lists them";
     case CTL_EXIT_PRECONDITION:

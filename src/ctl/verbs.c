@@ -147,6 +147,42 @@ const struct verb ctl_verbs[] = {
      "  $ ridctl status --json | jq -r '.verdict, .reasons[].text'\n",
      CTL_OPT_JSON | CTL_OPT_VERBOSE | CTL_OPT_WATCH | CTL_OPT_INTERVAL | CTL_OPT_WIDE, 0, 0,
      verb_status},
+    {"doctor", NULL, "[--data-dir DIR] [-v]", "what is wrong with this host, its disk, the network",
+     "Looks at the configuration, the nodes, names and ports, clocks, memory, limits, and\n"
+     "the disk below the data directory: its syncs are measured for a second and a half\n"
+     "and held against election_ms. A line for each thing: ok, note, warn or FAIL, the\n"
+     "figure, and the next command to type. It changes nothing, needs no node that runs,\n"
+     "and says what this user may not see. With -v all figures.\n"
+     "\n"
+     "  0  well    6  something to mend (warn)    1  something does not work (FAIL)\n"
+     "\n"
+     "  $ sudo ridctl doctor\n"
+     "  $ ridctl doctor --data-dir /mnt/new --json | jq '.findings[].text'\n",
+     CTL_OPT_DATA_DIR | CTL_OPT_JSON | CTL_OPT_VERBOSE, 0, 0, verb_doctor},
+    {"bundle", NULL, "[--save FILE|-] [--log FILE]...", "one file for somebody who is to help",
+     "Gathers what each node says of itself (status, members, events, slow requests),\n"
+     "what doctor finds, the configuration without secrets, the logs of ridd, and facts\n"
+     "of this host, and writes them into FILE (a .tar.gz, or a .tar by its name; by\n"
+     "default ridd-bundle-TIME.tar.gz here), `-` to standard output. No key and no\n"
+     "value is in it. Its MANIFEST says what is there, what is not, and why.\n"
+     "\n"
+     "  $ sudo ridctl bundle\n"
+     "  $ ridctl bundle --log /var/log/ridd/n1.log --save - | ssh desk 'cat > n1.tar.gz'\n",
+     CTL_OPT_SAVE | CTL_OPT_LOG | CTL_OPT_DATA_DIR, 0, 0, verb_bundle},
+    {"bench", NULL, "[--method LOAD] [--clients N] [--in-flight K] [--seconds S] ...",
+     "load the cluster for some seconds, and look at every answer",
+     "Writes keys of its own below bench/, asks for them for some seconds, and removes\n"
+     "them. LOAD is read_index, log, lease, follower, local, write or mixed (one in ten\n"
+     "is a write). Prints operations per second, times, the longest time without a\n"
+     "success, errors by name, what one cost the nodes, and whether this client was\n"
+     "the limit. Every answer is looked at: a wrong one is exit code 1. ^C ends it with\n"
+     "what was found so far. Where bench/ holds other keys it does nothing (4).\n"
+     "\n"
+     "  $ ridctl bench\n"
+     "  $ ridctl bench --method mixed --clients 16 --seconds 30 --json\n",
+     CTL_OPT_METHOD | CTL_OPT_CLIENTS | CTL_OPT_IN_FLIGHT | CTL_OPT_SECONDS | CTL_OPT_KEYS |
+         CTL_OPT_VALUE_BYTES | CTL_OPT_JSON | CTL_OPT_VERBOSE,
+     0, 0, verb_bench},
     {"members", NULL, "", "who belongs to the cluster",
      "Prints the membership as the node asked knows it.\n", CTL_OPT_JSON, 0, 0, verb_members},
     {"member", NULL, "WORD [NAME...]", "change who belongs to the cluster",
@@ -321,7 +357,7 @@ static const char *synonym_of(const char *given)
         {"list", "ls"},           {"dir", "ls"},           {"find", "ls"},
         {"range", "scan"},        {"nodes", "members"},    {"peers", "members"},
         {"info", "status"},       {"health", "status"},    {"leader", "status"},
-        {"stat", "status"},       {"bench", "compare"},    {"move", "transfer"},
+        {"stat", "status"},       {"benchmark", "bench"},  {"move", "transfer"},
         {"stepdown", "transfer"}, {"swap", "cas"},         {"backup", "snapshot"},
         {"dump", "export"},       {"load", "import"},      {"restore", "import"},
         {"save", "snapshot"},     {"compact", "snapshot"}, {"log", "events"},

@@ -126,6 +126,23 @@ CASE(operations__upgrade_and_snapshot)
     stage_end(&s);
 }
 
+CASE(operations__tune)
+{
+    struct stage s;
+    json_t *status;
+
+    install(&s);
+    procedure(&s, "tune", 3);
+    for (unsigned i = 0; i < 3; i++) {
+        status = node_status(s.c, i);
+        assert_int_equal(reply_int(status, "election_ms"), 1200);
+        assert_int_equal(reply_int(status, "heartbeat_ms"), 120);
+        json_decref(status);
+    }
+    stage_clients_end(&s);
+    stage_end(&s);
+}
+
 static bool is_still(struct stage *s)
 {
     const uint64_t index = cluster_settle(s->c);
@@ -175,6 +192,7 @@ int main(int argc, char **argv)
         HARNESS_TEST(operations__keep_a_learner),
         HARNESS_TEST(operations__a_lost_disk),
         HARNESS_TEST(operations__upgrade_and_snapshot),
+        HARNESS_TEST(operations__tune),
         HARNESS_TEST(operations__quorum_lost_for_ever),
         HARNESS_TEST(operations__words),
     };

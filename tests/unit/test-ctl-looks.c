@@ -672,6 +672,8 @@ static void looks__completion_follows_from_the_tables(void **state)
         {{"events", "--level", ""}, "error\nwarning\ninfo\n"},
         {{"completion", ""}, "bash\nzsh\nfish\n"},
         {{"help", "sna"}, "snapshot\t*\n"},
+        {{"bench", "--method", "l"}, "log\nlease\nlocal\n"},
+        {{"doctor", "--data-dir", ""}, ":file\n"},
     };
 
     (void)state;
