@@ -992,6 +992,24 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 /* How long `status`, `ping` and `members` wait for one node, and beyond the nodes' own time for
  * starting threads on a busy machine. A node that is later is shown as silent. */
 #define CTL_ASK_MS 1000u
+/* Columns of a line for people: a terminal of 80 wraps none. What cannot be broken stands alone. */
+#define CTL_LINE_COLUMNS 79u
+/* `status --watch`, `top`, `events -f`: so often they look, if nobody says otherwise. */
+#define CTL_LOOK_EVERY_MS 1000u
+/* `events`: so many are asked of a node at once, as many as it keeps; so many are shown at first, a
+ * terminal's rows; and with -f so often, in looks, it is asked who belongs to the cluster. */
+#define CTL_EVENTS_AT_ONCE 256u
+#define CTL_EVENTS_SHOWN   20u
+#define CTL_MEMBERS_EVERY  10u
+/* `check`: a node that runs for less has started lately; within which time other leaders count; and
+ * from where on a lag is a warning or critical: beyond what `status` calls behind. What else it has
+ * limits for are shares and counts, in check_int.h. */
+#define CTL_CHECK_YOUNG_MS 600000
+#define CTL_CHECK_LATELY_S 3600u
+#define CTL_CHECK_LAG      10000
+#define CTL_CHECK_LAG_FAR  100000
+/* `status -v`: so many keys are shown as a number, and more in a short form. */
+#define CTL_KEYS_EXACT 100000
 /* The widest table of a verb; asserted. */
 #define TABLE_COLUMNS_MAX 16
 /* `status`: what all nodes have against themselves and each other. Four each is more than was ever

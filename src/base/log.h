@@ -36,8 +36,8 @@ bool log_wanted(enum log_level level);
  * three are left out. */
 void log_set_node(const char *node);
 void log_set_role(const char *role, uint64_t term);
-/* `event` is a stable word, listed in ridd(8); format holds `key=value` pairs, or NULL. At level
- * info and above it is kept in memory, too, whichever levels are written (events.h). */
+/* `event` is one of base/event_names.h; format holds `key=value` pairs, or NULL. At level info and
+ * above it is kept in memory, too, whichever levels are written (events.h). */
 void log_event(enum log_level level, const char *event, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -24,8 +24,8 @@ static bool ask_one(struct ridd *client, const char *endpoint, const char *json,
     return ridd_async_start(client, &op, keep, answer) != 0;
 }
 
-int ask_all(const struct ctl *ctl, const struct ctl_node *nodes, unsigned n, const char *json,
-            unsigned timeout_ms, struct answer *ret_answers)
+int ask_each(const struct ctl *ctl, const struct ctl_node *nodes, unsigned n,
+             const char *const *jsons, unsigned timeout_ms, struct answer *ret_answers)
 {
     const struct ridd_options options = {.timeout_ms = timeout_ms,
                                          .connect_timeout_ms = timeout_ms};
@@ -37,7 +37,7 @@ int ask_all(const struct ctl *ctl, const struct ctl_node *nodes, unsigned n, con
     if (ridd_open(nodes[0].endpoint, &options, &client) != RIDD_OK)
         return report_no_memory(ctl);
     for (unsigned i = 0; i < n && started; i++)
-        started = ask_one(client, nodes[i].endpoint, json, &ret_answers[i]);
+        started = ask_one(client, nodes[i].endpoint, jsons[i], &ret_answers[i]);
     while (started && ridd_async_pending(client) > 0)
         (void)ridd_wait(client, -1);
     ridd_close(client);
@@ -45,6 +45,16 @@ int ask_all(const struct ctl *ctl, const struct ctl_node *nodes, unsigned n, con
         return CTL_EXIT_OK;
     ask_done(ret_answers, n);
     return report_no_memory(ctl);
+}
+
+int ask_all(const struct ctl *ctl, const struct ctl_node *nodes, unsigned n, const char *json,
+            unsigned timeout_ms, struct answer *ret_answers)
+{
+    const char *jsons[RIDD_ENDPOINTS_MAX];
+
+    for (unsigned i = 0; i < n; i++)
+        jsons[i] = json;
+    return ask_each(ctl, nodes, n, jsons, timeout_ms, ret_answers);
 }
 
 void ask_done(struct answer *answers, unsigned n)

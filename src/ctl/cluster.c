@@ -83,17 +83,23 @@ static int take_file(struct ctl *ctl, const char *path)
         size_t n = problems.n;
 
         if (n > 0)
-            rc = report(ctl, CTL_EXIT_CONF, "%s:%u: %s%s; 'ridd --check-config' shows all", path,
-                        problems.list[0].line, problems.list[0].text, n > 1 ? " (and more)" : "");
+            rc = report(ctl, CTL_EXIT_CONF,
+                        "%s:%u: %s%s; 'ridd --config %s --check-config' shows all", path,
+                        problems.list[0].line, problems.list[0].text, n > 1 ? " (and more)" : "",
+                        path);
         else
-            rc = report(ctl, CTL_EXIT_CONF, "'%s' is not a usable configuration", path);
+            rc = report(
+                ctl, CTL_EXIT_CONF,
+                "'%s' is not a usable configuration; 'ridd --config %s --check-config' shows why",
+                path, path);
         conf_problems_done(&problems);
         return rc;
     }
     conf_problems_done(&problems);
     ctl->conf_path = path;
     if (found.n_peers == 0)
-        return report(ctl, CTL_EXIT_CONF, "'%s' names no peers", path);
+        return report(ctl, CTL_EXIT_CONF,
+                      "'%s' names no peers; give --endpoints HOST:PORT,... or --config FILE", path);
     return take_conf(ctl, &found);
 }
 
@@ -147,8 +153,10 @@ static int check_cluster(const struct ctl *ctl, struct ridd *client)
     name = json_string_value(json_object_get(status, "cluster"));
     if (name != NULL && strcmp(name, ctl->cluster_name) != 0)
         exit_code = report(ctl, CTL_EXIT_CONF,
-                           "%s belongs to cluster '%s', but %s describes '%s'; nothing was sent",
-                           r->endpoint, name, ctl->conf_path, ctl->cluster_name);
+                           "%s belongs to cluster '%s', but %s describes '%s'; nothing was sent; "
+                           "'ridctl -c %s status' shows which "
+                           "node is which",
+                           r->endpoint, name, ctl->conf_path, ctl->cluster_name, ctl->conf_path);
     json_decref(status);
     ridd_reply_free(r);
     return exit_code;

@@ -20,9 +20,9 @@ int ctl_report_unknown_verb(const struct ctl *ctl, const char *given);
 
 /* Which option a verb must list to be given it, and how it is shown. */
 struct option_text {
-    uint64_t option;
+    uint64_t option; /* 0: every verb takes it */
     const char *name;
-    const char *help;
+    const char *help; /* more than one line: with '\n' between */
 };
 extern const struct option_text ctl_option_texts[];
 extern const size_t ctl_n_option_texts;
@@ -37,7 +37,13 @@ struct asked {
 /* Fills ctl and asked. An exit code; on failure it has been reported. */
 int ctl_parse_options(struct ctl *ctl, int argc, char **argv, struct asked *ret_asked);
 /* Whether the verb takes what it was given. An exit code, as above. */
-int ctl_check_options(const struct ctl *ctl, const struct asked *asked);
+int ctl_check_options(struct ctl *ctl, const struct asked *asked);
+
+/* ---- complete.c ---- */
+
+/* What may stand where the last of these words is, which may be empty or begun; one a line, on
+ * standard output. */
+int ctl_complete(struct ctl *ctl, int n, char **words);
 
 /* ---- help.c ---- */
 

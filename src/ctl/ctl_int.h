@@ -62,7 +62,16 @@ enum ctl_option {
     CTL_OPT_TO = 1u << 22,
     CTL_OPT_MIN_INDEX = 1u << 23,
     CTL_OPT_ONE_INDEX = 1u << 24,
+    CTL_OPT_COUNT = UINT64_C(1) << 32,
+    CTL_OPT_WATCH = UINT64_C(1) << 33,
+    CTL_OPT_INTERVAL = UINT64_C(1) << 34,
+    CTL_OPT_WIDE = UINT64_C(1) << 35,
+    CTL_OPT_FOLLOW = UINT64_C(1) << 36,
+    CTL_OPT_LEVEL = UINT64_C(1) << 37,
+    CTL_OPT_FORMAT = UINT64_C(1) << 38,
+    CTL_OPT_WARNING = UINT64_C(1) << 39,
     CTL_OPT_ID = UINT64_C(1) << 40,
+    CTL_OPT_CRITICAL = UINT64_C(1) << 47,
     CTL_OPT_DATA_DIR = UINT64_C(1) << 48,
     CTL_OPT_LOG = UINT64_C(1) << 49,
     CTL_OPT_METHOD = UINT64_C(1) << 50,
@@ -92,6 +101,8 @@ struct ctl {
     unsigned n_readers;                /* 0: not given */
     unsigned max_stale_ms;             /* 0: not given */
     unsigned limit;                    /* 0: not given */
+    unsigned count;                    /* 0: not given */
+    unsigned interval_ms;              /* 0: not given */
     unsigned clients;                  /* as those below; bench */
     unsigned in_flight;
     unsigned seconds;
@@ -103,6 +114,10 @@ struct ctl {
     const char *after;
     const char *from;
     const char *to;
+    const char *level;
+    const char *format;
+    const char *warning;
+    const char *critical;
     const char *data_dir;
     const char *method;
     const char *logs[CTL_LOGS_MAX]; /* bundle */
@@ -120,6 +135,10 @@ struct ctl {
     bool dry_run;
     bool force;
     bool one_index;
+    bool watch;
+    bool wide;
+    bool follow;
+    bool quiet; /* report() says nothing: `__complete` */
 
     struct ctl_node nodes[RIDD_ENDPOINTS_MAX]; /* cluster.c */
     unsigned n_nodes;
@@ -160,14 +179,31 @@ int verb_compare(struct ctl *ctl);
 int verb_status(struct ctl *ctl);
 int verb_members(struct ctl *ctl);
 int verb_member(struct ctl *ctl);
+const char *ctl_member_word(unsigned i); /* NULL: there are no more */
 int verb_transfer(struct ctl *ctl);
 int verb_snapshot(struct ctl *ctl);
 int verb_backup(struct ctl *ctl);
 int verb_ping(struct ctl *ctl);
 int verb_raw(struct ctl *ctl);
+int verb_explain(struct ctl *ctl);
+int verb_completion(struct ctl *ctl);
+int verb_top(struct ctl *ctl);
+int verb_events(struct ctl *ctl);
+int verb_slow(struct ctl *ctl);
+int verb_check(struct ctl *ctl);
 int verb_doctor(struct ctl *ctl);
 int verb_bench(struct ctl *ctl);
+const char *ctl_bench_word(unsigned i); /* what --method takes; NULL: there are no more */
 int verb_bundle(struct ctl *ctl);
+
+/* ---- options.c ---- */
+
+/* The i-th word that may stand where a text shows this placeholder (METHOD, say); NULL: there is no
+ * other, or any text may. */
+const char *ctl_word(const char *placeholder, unsigned i);
+/* Whether a value is one of those. An exit code; on failure it has been reported. */
+int ctl_check_word(const struct ctl *ctl, const char *option, const char *placeholder,
+                   const char *given);
 
 /* ---- cluster.c ---- */
 
@@ -184,10 +220,17 @@ int cluster_key(const struct ctl *ctl, const char *arg, struct ridd_key *ret_key
 
 /* ---- report.c ---- */
 
-/* "ridctl: <verb>: <text>" on standard error. Returns exit_code, for `return report(...)`. */
+/* "ridctl: <verb>: <text>" on standard error, and where that names none, the next command to type.
+ * With --json a document, too, where nothing was asked of a server. Returns exit_code, for
+ * `return report(...)`. */
 int report(const struct ctl *ctl, int exit_code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* The same of one thing of several: with --json it stands in their document. */
+int report_one(const struct ctl *ctl, int exit_code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 int report_no_memory(const struct ctl *ctl);
+/* The beginning of what was reported last; "": nothing was. */
+const char *report_last(void);
 /* The failure of a reply: one line, with a next step; with --json also {"error":...} on standard
  * output. subject is the key or NULL. Returns the exit code. */
 int report_failure(const struct ctl *ctl, const struct ridd_reply *r, const char *subject);
@@ -233,14 +276,21 @@ struct table {
     struct buf cells; /* NUL-terminated, row by row */
     size_t widths[TABLE_COLUMNS_MAX];
     unsigned column; /* of the next cell */
+    size_t columns;  /* of a line; 0: any number */
     bool failed;
 };
 void table_init(struct table *t, unsigned n_columns, uint32_t right, const char *const *headers);
 void table_cell(struct table *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Fills the rest of the row with one text that counts for no column's width. */
 void table_rest(struct table *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* A name; where the table has a limit, the middle of a long one is left out. */
+void table_name(struct table *t, const char *name);
 /* "12.3 MiB" */
 void table_size_text(uint64_t bytes, char *ret, size_t size);
+/* The same in at most six characters, "12.3M"; a rate or a count, "12.3k"; a time, "12.3ms". */
+void table_short_size(uint64_t bytes, char *ret, size_t size);
+void table_short_count(double v, char *ret, size_t size);
+void table_short_time(uint64_t us, char *ret, size_t size);
 /* Prints it and frees it. An exit code; on failure it has been reported. */
 int table_print(struct table *t, const struct ctl *ctl);
 
@@ -277,6 +327,9 @@ struct answer {
  * reported. */
 int ask_all(const struct ctl *ctl, const struct ctl_node *nodes, unsigned n, const char *json,
             unsigned timeout_ms, struct answer *ret_answers);
+/* The same with a question of its own for each. */
+int ask_each(const struct ctl *ctl, const struct ctl_node *nodes, unsigned n,
+             const char *const *jsons, unsigned timeout_ms, struct answer *ret_answers);
 void ask_done(struct answer *answers, unsigned n);
 
 #endif

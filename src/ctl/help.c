@@ -1,28 +1,96 @@
 /* `ridctl --help` and `ridctl VERB --help`, all of it from the tables of verbs and options. */
 #include <stdio.h>
+#include <string.h>
 
 #include "ctl/command_line_int.h"
 
 #include "base/banned.h"
 
-static const char common_options[] =
-    "  -e, --endpoints LIST  HOST:PORT,HOST:PORT,... of the nodes' client ports\n"
-    "  -c, --config FILE     take the nodes from this ridd.conf\n"
-    "  -t, --timeout MS      for the whole command (5000; compare, snapshot, backup,\n"
-    "                        member: none; status, ping: 1000 a node; ls, scan: 5000 a page;\n"
-    "                        export, import: 30000 a page or write)\n"
-    "  -h, --help            this; after a verb: help for the verb\n";
+/* Which verbs stand together in the list of all; in each group in this order. One that is in none
+ * comes last, under a heading of its own. */
+static const struct {
+    const char *heading;
+    const char *names[12];
+} groups[] = {
+    {"Reading",
+     {"read_index", "read_via_log", "compare", "get", "batch", "ls", "scan", "follower_read",
+      "lease_read", "local_read"}},
+    {"Writing", {"put", "del", "cas"}},
+    {"Looking", {"status", "top", "events", "slow", "check", "doctor", "ping", "explain"}},
+    {"Members", {"members", "member", "transfer"}},
+    {"Care", {"backup", "snapshot", "export", "import", "bundle", "bench"}},
+    {"Tools", {"completion", "raw"}},
+};
+
+static bool is_grouped(const struct verb *verb)
+{
+    for (size_t g = 0; g < sizeof(groups) / sizeof(groups[0]); g++)
+        for (const char *const *name = groups[g].names; *name != NULL; name++)
+            if (strcmp(*name, verb->name) == 0)
+                return true;
+    return false;
+}
+
+static void print_summary(const struct verb *verb)
+{
+    (void)printf("  %-14s %s\n", verb->name, verb->summary);
+}
+
+static void print_verbs(void)
+{
+    bool other = false;
+
+    for (size_t g = 0; g < sizeof(groups) / sizeof(groups[0]); g++) {
+        (void)printf("%s:\n", groups[g].heading);
+        for (const char *const *name = groups[g].names; *name != NULL; name++)
+            if (ctl_find_verb(*name) != NULL)
+                print_summary(ctl_find_verb(*name));
+    }
+    for (size_t i = 0; i < ctl_n_verbs; i++)
+        if (!is_grouped(&ctl_verbs[i])) {
+            (void)printf("%s", other ? "" : "Other:\n");
+            other = true;
+            print_summary(&ctl_verbs[i]);
+        }
+}
+
+/* "  -e, --endpoints LIST  what it is"; what has no letter stands below the long names. */
+static void print_option(const struct option_text *o)
+{
+    const bool letter = o->name[1] != '-';
+    const char *line = o->help;
+
+    (void)printf("  %s%-*s  ", letter ? "" : "    ", letter ? 20 : 16, o->name);
+    for (;;) {
+        const size_t len = strcspn(line, "\n");
+
+        (void)printf("%.*s\n", (int)len, line);
+        if (line[len] == '\0')
+            return;
+        line += len + 1;
+        (void)printf("%24s", "");
+    }
+}
+
+static void print_options(uint64_t options)
+{
+    for (size_t i = 0; i < ctl_n_option_texts; i++)
+        if (ctl_option_texts[i].option & options)
+            print_option(&ctl_option_texts[i]);
+    for (size_t i = 0; i < ctl_n_option_texts; i++)
+        if (ctl_option_texts[i].option == 0)
+            print_option(&ctl_option_texts[i]);
+}
 
 void ctl_print_help(void)
 {
     (void)printf("Usage: ridctl [OPTION]... VERB [ARGUMENT]...\n"
-                 "Reads from, writes to and looks after a ridd cluster.\n"
-                 "\n"
-                 "Verbs ('-' is taken for '_'):\n");
-    for (size_t i = 0; i < ctl_n_verbs; i++)
-        (void)printf("  %-14s %s\n", ctl_verbs[i].name, ctl_verbs[i].summary);
+                 "Reads from, writes to and looks after a ridd cluster ('-' is taken for '_').\n"
+                 "\n");
+    print_verbs();
+    (void)printf("\nOptions:\n");
+    print_options(0);
     (void)printf(
-        "\nOptions:\n%s"
         "      --version         print the version\n"
         "\n"
         "Without -e and -c the nodes are those of $RIDCTL_ENDPOINTS, of the file $RIDD_CONF,\n"
@@ -37,10 +105,10 @@ void ctl_print_help(void)
         "Exit codes: 0 ok, 1 compare: not linearizable, 2 no quorum, 3 no such key,\n"
         "4 precondition failed, 5 outcome of a write unknown, 6 status: degraded, 7 status:\n"
         "split, 64 usage, 65 backup: damaged, or none, 69 nobody answered, 71 out of memory,\n"
-        "74 cannot write the output, 75 try again, 78 configuration.\n"
+        "74 cannot write the output, 75 try again, 77 denied, 78 configuration.\n"
+        "'ridctl explain CODE' says more of each.\n"
         "\n"
-        "'ridctl VERB --help' says more about a verb; so do ridctl(1), ridd-protocol(7).\n",
-        common_options);
+        "'ridctl VERB --help' says more about a verb; so do ridctl(1), ridd-protocol(7).\n");
 }
 
 void ctl_print_verb_help(const struct verb *verb)
@@ -50,10 +118,5 @@ void ctl_print_verb_help(const struct verb *verb)
     if (verb->alias != NULL)
         (void)printf("Also:  ridctl %s\n", verb->alias);
     (void)printf("\n%s\nOptions:\n", verb->help);
-    for (size_t i = 0; i < ctl_n_option_texts; i++)
-        if (verb->options & ctl_option_texts[i].option)
-            (void)printf("  %s%-*s  %s\n", ctl_option_texts[i].name[1] == '-' ? "    " : "",
-                         ctl_option_texts[i].name[1] == '-' ? 16 : 20, ctl_option_texts[i].name,
-                         ctl_option_texts[i].help);
-    (void)printf("%s", common_options);
+    print_options(verb->options);
 }

@@ -63,9 +63,13 @@ int main(int argc, char **argv)
     }
     json_object_seed(0); /* before there are threads */
     ctl->num_reads = 100;
-    exit_code = ctl_parse_options(ctl, argc, argv, &asked);
-    if (exit_code == CTL_EXIT_OK)
-        exit_code = run(ctl, &asked);
+    if (argc > 1 && strcmp(argv[1], "__complete") == 0) { /* words of a line, not of this one */
+        exit_code = ctl_complete(ctl, argc - 2, argv + 2);
+    } else {
+        exit_code = ctl_parse_options(ctl, argc, argv, &asked);
+        if (exit_code == CTL_EXIT_OK)
+            exit_code = run(ctl, &asked);
+    }
     if ((fflush(stdout) != 0 || ferror(stdout)) && exit_code == CTL_EXIT_OK) {
         errno = errno != 0 ? errno : EIO;
         exit_code =

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "ctl/command_line_int.h"
+#include "ctl/text_int.h"
 
 #include "base/banned.h"
 
@@ -35,6 +36,14 @@ enum {
     OPT_TO,
     OPT_MIN_INDEX,
     OPT_ONE_INDEX,
+    OPT_COUNT,
+    OPT_WATCH,
+    OPT_INTERVAL,
+    OPT_WIDE,
+    OPT_LEVEL,
+    OPT_FORMAT,
+    OPT_WARNING,
+    OPT_CRITICAL,
     OPT_DATA_DIR,
     OPT_LOG,
     OPT_METHOD,
@@ -46,7 +55,7 @@ enum {
     OPT_ID,
 };
 
-static const char letters[] = ":e:c:t:n:vh";
+static const char letters[] = ":e:c:t:n:fvh";
 
 static const struct option long_options[] = {
     {"endpoints", required_argument, NULL, 'e'},
@@ -78,6 +87,15 @@ static const struct option long_options[] = {
     {"to", required_argument, NULL, OPT_TO},
     {"min-index", required_argument, NULL, OPT_MIN_INDEX},
     {"one-index", no_argument, NULL, OPT_ONE_INDEX},
+    {"count", required_argument, NULL, OPT_COUNT},
+    {"watch", no_argument, NULL, OPT_WATCH},
+    {"interval", required_argument, NULL, OPT_INTERVAL},
+    {"wide", no_argument, NULL, OPT_WIDE},
+    {"follow", no_argument, NULL, 'f'},
+    {"level", required_argument, NULL, OPT_LEVEL},
+    {"format", required_argument, NULL, OPT_FORMAT},
+    {"warning", required_argument, NULL, OPT_WARNING},
+    {"critical", required_argument, NULL, OPT_CRITICAL},
     {"data-dir", required_argument, NULL, OPT_DATA_DIR},
     {"log", required_argument, NULL, OPT_LOG},
     {"method", required_argument, NULL, OPT_METHOD},
@@ -101,10 +119,19 @@ const struct option_text ctl_option_texts[] = {
     {CTL_OPT_NUM_READS, "-n, --num-reads N", "reads of each method (100), at most 100000"},
     {CTL_OPT_READERS, "--readers LIST", "reads at a time (1), at most 128; a run for each"},
     {CTL_OPT_CONCURRENCY, "--concurrency N", "as --readers, of one run"},
-    {CTL_OPT_METHODS, "--methods LIST", "also: lease, follower, bounded, local"},
+    {CTL_OPT_METHODS, "--methods METHODS", "also: lease, follower, bounded, local"},
     {CTL_OPT_MAX_STALE, "--max-stale MS", "no older than that, proved by the node asked"},
     {CTL_OPT_CSV, "--csv", "comma-separated values on standard output"},
-    {CTL_OPT_ALL, "--all", "every node; compare: every method, at two nodes"},
+    {CTL_OPT_ALL, "--all", "every node; compare: every method, at two nodes; events: all kept"},
+    {CTL_OPT_WATCH, "--watch", "again and again, until ^C"},
+    {CTL_OPT_FOLLOW, "-f, --follow", "go on with what comes, until ^C"},
+    {CTL_OPT_COUNT, "-n, --count N", "so many: tables of top; of events and slow the last"},
+    {CTL_OPT_INTERVAL, "--interval SECONDS", "between two looks (1; 0.1 to 3600)"},
+    {CTL_OPT_LEVEL, "--level LEVEL", "this level and worse: error, warning, info (info)"},
+    {CTL_OPT_FORMAT, "--format FORMAT", "text, json, nagios (text)"},
+    {CTL_OPT_WARNING, "--warning LIMITS", "from where on it is a WARNING, 'lag=1000,quota=80'"},
+    {CTL_OPT_CRITICAL, "--critical LIMITS", "from where on it is CRITICAL, the same way"},
+    {CTL_OPT_WIDE, "--wide", "all columns, however wide"},
     {CTL_OPT_SAVE, "--save FILE", "into FILE, where that is whole or not there"},
     {CTL_OPT_ID, "--id NAME", "restore: which node of the configuration this is to be"},
     {CTL_OPT_CREATE, "--create", "cas: an absent key becomes TO; import: only absent keys"},
@@ -116,7 +143,7 @@ const struct option_text ctl_option_texts[] = {
     {CTL_OPT_FORCE, "--force-unsafe", "also when the voters left that answer are no quorum"},
     {CTL_OPT_DATA_DIR, "--data-dir DIR", "the data directory to look at, whatever a file says"},
     {CTL_OPT_LOG, "--log FILE", "also the end of this log; may be given again"},
-    {CTL_OPT_METHOD, "--method NAME", "what is asked for (read_index), see above"},
+    {CTL_OPT_METHOD, "--method LOAD", "what is asked for (read_index), see above"},
     {CTL_OPT_CLIENTS, "--clients N", "connections (4), at most 256"},
     {CTL_OPT_IN_FLIGHT, "--in-flight K", "requests under way on each (16), at most 128"},
     {CTL_OPT_SECONDS, "--seconds S", "how long (5), at most 3600"},
@@ -124,6 +151,13 @@ const struct option_text ctl_option_texts[] = {
     {CTL_OPT_VALUE_BYTES, "--value-bytes B", "size of each value (64), at most 65536"},
     {CTL_OPT_VERBOSE, "-v, --verbose", "say more: how it came about; status: storage"},
     {CTL_OPT_JSON, "--json", "one JSON document on standard output"},
+    {0, "-e, --endpoints LIST", "HOST:PORT,HOST:PORT,... of the nodes' client ports"},
+    {0, "-c, --config FILE", "take the nodes from this ridd.conf"},
+    {0, "-t, --timeout MS",
+     "for the whole command (5000; compare, snapshot, member:\n"
+     "none; status, ping and what looks: 1000 a node;\n"
+     "ls, scan: 5000 a page; export, import: 30000 a page)"},
+    {0, "-h, --help", "this; after a verb: help for the verb"},
 };
 const size_t ctl_n_option_texts = sizeof(ctl_option_texts) / sizeof(ctl_option_texts[0]);
 
@@ -151,6 +185,22 @@ static int take_number(const struct ctl *ctl, const char *name, const char *arg,
                   arg);
 }
 
+/* "2", "0.5": seconds, as watch(1) takes them. */
+static int take_interval(struct ctl *ctl, const char *arg)
+{
+    char *end;
+    double v;
+
+    errno = 0;
+    v = strtod(arg, &end);
+    if (errno != 0 || end == arg || *end != '\0' || arg[0] < '0' || arg[0] > '9' || !(v >= 0.1) ||
+        !(v <= 3600))
+        return report(ctl, CTL_EXIT_USAGE, "--interval takes seconds from 0.1 to 3600, not '%.40s'",
+                      arg);
+    ctl->interval_ms = (unsigned)(v * 1000 + 0.5);
+    return CTL_EXIT_OK;
+}
+
 /* "1,16" */
 static int take_readers(struct ctl *ctl, const char *arg)
 {
@@ -176,27 +226,27 @@ static int take_readers(struct ctl *ctl, const char *arg)
     return CTL_EXIT_OK;
 }
 
+/* Those that are offered come first. */
+#define N_VIAS_SHOWN 5u
+static const struct {
+    const char *name;
+    enum ridd_via via;
+} vias[] = {
+    {"read_index", RIDD_VIA_READ_INDEX}, {"log", RIDD_VIA_LOG},
+    {"lease", RIDD_VIA_LEASE},           {"follower", RIDD_VIA_FOLLOWER},
+    {"local", RIDD_VIA_LOCAL},           {"read_via_log", RIDD_VIA_LOG},
+    {"lease_read", RIDD_VIA_LEASE},      {"follower_read", RIDD_VIA_FOLLOWER},
+    {"local_read", RIDD_VIA_LOCAL},
+};
+
 static int take_via(struct ctl *ctl, const char *arg)
 {
-    static const struct {
-        const char *name;
-        enum ridd_via via;
-    } names[] = {
-        {"read_index", RIDD_VIA_READ_INDEX}, {"log", RIDD_VIA_LOG},
-        {"lease", RIDD_VIA_LEASE},           {"follower", RIDD_VIA_FOLLOWER},
-        {"local", RIDD_VIA_LOCAL},           {"read_via_log", RIDD_VIA_LOG},
-        {"lease_read", RIDD_VIA_LEASE},      {"follower_read", RIDD_VIA_FOLLOWER},
-        {"local_read", RIDD_VIA_LOCAL},
-    };
-
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        if (ctl_same_name(arg, names[i].name)) {
-            ctl->via = names[i].via;
+    for (size_t i = 0; i < sizeof(vias) / sizeof(vias[0]); i++)
+        if (ctl_same_name(arg, vias[i].name)) {
+            ctl->via = vias[i].via;
             return CTL_EXIT_OK;
         }
-    return report(ctl, CTL_EXIT_USAGE,
-                  "no such method '%.60s'; --via takes read_index, log, lease, follower, local",
-                  arg);
+    return ctl_check_word(ctl, "--via", "METHOD", arg);
 }
 
 /* "INDEX", or "CLUSTER:INDEX" with the hash that status shows. */
@@ -241,7 +291,59 @@ static const struct {
     {OPT_DRY_RUN, CTL_OPT_DRY_RUN, offsetof(struct ctl, dry_run)},
     {OPT_FORCE, CTL_OPT_FORCE, offsetof(struct ctl, force)},
     {OPT_ONE_INDEX, CTL_OPT_ONE_INDEX, offsetof(struct ctl, one_index)},
+    {OPT_WATCH, CTL_OPT_WATCH, offsetof(struct ctl, watch)},
+    {OPT_WIDE, CTL_OPT_WIDE, offsetof(struct ctl, wide)},
+    {'f', CTL_OPT_FOLLOW, offsetof(struct ctl, follow)},
 };
+
+/* What may stand for a placeholder; the methods of --via are above. */
+static const struct {
+    const char *placeholder;
+    const char *words[8];
+} words[] = {
+    {"METHODS", {"lease", "follower", "bounded", "local"}},
+    {"LEVEL", {"error", "warning", "info"}},
+    {"FORMAT", {"text", "json", "nagios"}},
+    {"SHELL", {"bash", "zsh", "fish"}},
+};
+
+const char *ctl_word(const char *placeholder, unsigned i)
+{
+    if (strcmp(placeholder, "METHOD") == 0)
+        return i < N_VIAS_SHOWN ? vias[i].name : NULL;
+    if (strcmp(placeholder, "WORD") == 0)
+        return ctl_member_word(i);
+    if (strcmp(placeholder, "LOAD") == 0)
+        return ctl_bench_word(i);
+    for (size_t k = 0; k < sizeof(words) / sizeof(words[0]); k++)
+        if (strcmp(placeholder, words[k].placeholder) == 0)
+            return words[k].words[i];
+    return NULL;
+}
+
+int ctl_check_word(const struct ctl *ctl, const char *option, const char *placeholder,
+                   const char *given)
+{
+    char list[128] = "";
+    struct text_near near;
+    const char *word;
+    size_t len = 0;
+
+    text_near_init(&near, given);
+    for (unsigned i = 0; (word = ctl_word(placeholder, i)) != NULL; i++) {
+        if (strcmp(word, given) == 0)
+            return CTL_EXIT_OK;
+        text_near_try(&near, word);
+        if (len < sizeof(list))
+            len +=
+                (size_t)snprintf(list + len, sizeof(list) - len, "%s%s", i > 0 ? ", " : "", word);
+    }
+    if (near.nearest != NULL)
+        return report(ctl, CTL_EXIT_USAGE, "%s takes %s, not '%.60s'; did you mean '%s'?", option,
+                      list, given, near.nearest);
+    return report(ctl, CTL_EXIT_USAGE, "%s takes %s, not '%.60s'; see 'ridctl --help'", option,
+                  list, given);
+}
 
 static bool take_flag(struct ctl *ctl, struct asked *asked, int option)
 {
@@ -266,6 +368,10 @@ static const struct {
     {OPT_AFTER, CTL_OPT_AFTER, offsetof(struct ctl, after)},
     {OPT_FROM, CTL_OPT_FROM, offsetof(struct ctl, from)},
     {OPT_TO, CTL_OPT_TO, offsetof(struct ctl, to)},
+    {OPT_LEVEL, CTL_OPT_LEVEL, offsetof(struct ctl, level)},
+    {OPT_FORMAT, CTL_OPT_FORMAT, offsetof(struct ctl, format)},
+    {OPT_WARNING, CTL_OPT_WARNING, offsetof(struct ctl, warning)},
+    {OPT_CRITICAL, CTL_OPT_CRITICAL, offsetof(struct ctl, critical)},
     {OPT_DATA_DIR, CTL_OPT_DATA_DIR, offsetof(struct ctl, data_dir)},
     {OPT_METHOD, CTL_OPT_METHOD, offsetof(struct ctl, method)},
     {OPT_ID, CTL_OPT_ID, offsetof(struct ctl, id)},
@@ -281,6 +387,19 @@ static bool take_text(struct ctl *ctl, struct asked *asked, int option)
         return true;
     }
     return false;
+}
+
+/* Of all options: which verb it is for is not known yet where they stand in front of it. */
+static const char *nearest_option(const char *given)
+{
+    char name[64];
+    struct text_near near;
+
+    (void)snprintf(name, sizeof(name), "%.*s", (int)strcspn(given, "="), given);
+    text_near_init(&near, name);
+    for (const struct option *o = long_options; o->name != NULL; o++)
+        text_near_try(&near, o->name);
+    return near.nearest;
 }
 
 /* An option with a number. */
@@ -326,11 +445,20 @@ static int report_unknown_option(const struct ctl *ctl)
 {
     char letter[] = "-?";
     const char *given = ctl->args[optind - 1];
+    const char *nearest = NULL;
 
     /* A letter may stand in a word with others, which getopt is not done with. */
     letter[1] = (char)optopt;
     if (optopt > 0 && optopt < OPT_JSON && strchr(&letters[1], optopt) == NULL)
         given = letter;
+    else if (strncmp(given, "--", 2) == 0)
+        nearest = nearest_option(given + 2);
+    if (nearest != NULL && strncmp(given + 2, nearest, strlen(nearest)) == 0 &&
+        given[2 + strlen(nearest)] == '=')
+        return report(ctl, CTL_EXIT_USAGE, "'--%s' takes no value; see 'ridctl --help'", nearest);
+    if (nearest != NULL)
+        return report(ctl, CTL_EXIT_USAGE, "unknown option '%.60s'; did you mean '--%s'?", given,
+                      nearest);
     return report(ctl, CTL_EXIT_USAGE,
                   "unknown option '%.60s'; see 'ridctl --help' (a value that begins with '-' "
                   "goes behind '--')",
@@ -378,6 +506,12 @@ static int take_option(struct ctl *ctl, struct asked *asked, int option)
     case OPT_MIN_INDEX:
         asked->options |= CTL_OPT_MIN_INDEX;
         return take_min_index(ctl, optarg);
+    case OPT_COUNT:
+        asked->options |= CTL_OPT_COUNT;
+        return take_number(ctl, "--count", optarg, UINT_MAX, &ctl->count);
+    case OPT_INTERVAL:
+        asked->options |= CTL_OPT_INTERVAL;
+        return take_interval(ctl, optarg);
     case OPT_LOG:
         asked->options |= CTL_OPT_LOG;
         return take_log(ctl, optarg);
@@ -410,9 +544,18 @@ int ctl_parse_options(struct ctl *ctl, int argc, char **argv, struct asked *ret_
     return exit_code;
 }
 
-int ctl_check_options(const struct ctl *ctl, const struct asked *asked)
+/* -n is --num-reads, and of a verb that counts something else --count. */
+static uint64_t options_given(struct ctl *ctl, const struct asked *asked)
 {
-    uint64_t extra = asked->options & ~ctl->verb->options;
+    if ((ctl->verb->options & CTL_OPT_COUNT) == 0 || (asked->options & CTL_OPT_NUM_READS) == 0)
+        return asked->options;
+    ctl->count = ctl->num_reads;
+    return (asked->options & ~(uint64_t)CTL_OPT_NUM_READS) | CTL_OPT_COUNT;
+}
+
+int ctl_check_options(struct ctl *ctl, const struct asked *asked)
+{
+    const uint64_t extra = options_given(ctl, asked) & ~ctl->verb->options;
     const char *space = ctl->verb->usage[0] != '\0' ? " " : "";
 
     for (size_t i = 0; i < ctl_n_option_texts; i++)

@@ -28,6 +28,11 @@ static const struct {
     {"mixed", NULL, RIDD_VIA_READ_INDEX, BENCH_MIXED_PERCENT, true},
 };
 
+const char *ctl_bench_word(unsigned i)
+{
+    return i < sizeof(methods) / sizeof(methods[0]) ? methods[i].name : NULL;
+}
+
 static int take_method(struct bench *b)
 {
     const char *name = b->ctl->method != NULL ? b->ctl->method : "read_index";

@@ -94,7 +94,8 @@ int verb_members(struct ctl *ctl)
     }
     if (best == NULL)
         exit_code = report(ctl, CTL_EXIT_NOBODY,
-                           "none of %u nodes answered; is ridd running there?", ctl->n_nodes);
+                           "none of %u nodes answered; is ridd running there? try 'ridctl status'",
+                           ctl->n_nodes);
     else if (best->status != RIDD_OK)
         exit_code = report_failure(ctl, best, NULL);
     else
@@ -193,7 +194,8 @@ int verb_ping(struct ctl *ctl)
     }
     ask_done(answers, ctl->n_nodes);
     if (exit_code == CTL_EXIT_OK && n_up == 0)
-        return report(ctl, CTL_EXIT_NOBODY, "none of %u nodes answered; is ridd running there?",
+        return report(ctl, CTL_EXIT_NOBODY,
+                      "none of %u nodes answered; is ridd running there? try 'ridctl status'",
                       ctl->n_nodes);
     return exit_code;
 }

@@ -39,6 +39,11 @@ static const struct member_verb {
 };
 #define N_WORDS (sizeof(words) / sizeof(words[0]))
 
+const char *ctl_member_word(unsigned i)
+{
+    return i < N_WORDS ? words[i].word : NULL;
+}
+
 struct change {
     const struct member_verb *verb;
     const char *id;  /* whose place it is */
@@ -491,10 +496,7 @@ static int find_word(const struct ctl *ctl, const struct member_verb **ret)
         return report(ctl, CTL_EXIT_USAGE, "usage: ridctl member %s%s", words[i].word,
                       words[i].usage);
     }
-    return report(ctl, CTL_EXIT_USAGE,
-                  "no such word '%.60s'; member takes list, add, remove, replace, set-addr, "
-                  "promote, demote, rejoin",
-                  ctl->args[0]);
+    return ctl_check_word(ctl, "member", "WORD", ctl->args[0]);
 }
 
 /* Whoever gives one that changes nothing means something else. */

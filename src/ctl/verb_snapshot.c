@@ -314,7 +314,7 @@ static void print_outcome(const struct ctl *ctl, const struct ctl_node *node,
     table_size_text(o->bytes, size, sizeof(size));
     if (o->exit_code != CTL_EXIT_OK) {
         (void)fflush(stdout);
-        (void)fprintf(stderr, "ridctl: %s: %s: %s\n", ctl->verb->name, name_of(node), o->text);
+        (void)report_one(ctl, o->exit_code, "%s: %s", name_of(node), o->text);
     } else if (o->file != NULL) {
         (void)printf("%s: snapshot of index %llu saved in %s, %s in %.1f s\n", name_of(node),
                      (unsigned long long)o->index, o->file, size, (double)o->elapsed_us / 1e6);

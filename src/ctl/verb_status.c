@@ -1,234 +1,14 @@
-/* The verdict, then a table of all nodes, each asked at the same time. Nodes that the command line
- * does not name are found through the membership that the first answering node tells, so that one
- * address is enough to see the whole cluster. */
+/* The verdict, then a table of all nodes. With --watch again and again. */
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "ctl/ctl_int.h"
+#include "ctl/rows_int.h"
+#include "ctl/screen_int.h"
 #include "verdict/doc.h"
 
 #include "base/banned.h"
-
-DEFINE_CLEANUP(json, json_t *, json_decref);
-#define cleanup_json CLEANUP(json)
-
-struct row {
-    struct ctl_node node;
-    struct ridd_reply *reply; /* owned; NULL: no answer in time */
-    json_t *status;           /* owned; NULL: down */
-};
-
-struct rows {
-    struct row list[RIDD_ENDPOINTS_MAX];
-    unsigned n;
-};
-
-static void rows_done(struct rows *rows)
-{
-    for (unsigned i = 0; i < rows->n; i++) {
-        ridd_reply_free(rows->list[i].reply);
-        json_decref(rows->list[i].status);
-    }
-}
-
-static const char *str(const json_t *o, const char *name, const char *otherwise)
-{
-    const char *s = json_string_value(json_object_get(o, name));
-
-    return s != NULL && s[0] != '\0' ? s : otherwise;
-}
-
-static unsigned ask_ms(const struct ctl *ctl)
-{
-    return ctl->timeout_ms != 0 ? ctl->timeout_ms : CTL_ASK_MS;
-}
-
-/* Asks nodes and appends their rows. */
-static int ask_rows(const struct ctl *ctl, const struct ctl_node *nodes, unsigned n,
-                    struct rows *rows)
-{
-    struct answer answers[RIDD_ENDPOINTS_MAX];
-    int exit_code =
-        ask_all(ctl, nodes, n, "{\"type\":\"status\",\"verbose\":true}", ask_ms(ctl), answers);
-
-    if (exit_code != CTL_EXIT_OK)
-        return exit_code;
-    for (unsigned i = 0; i < n; i++) {
-        struct row *row = &rows->list[rows->n++];
-
-        row->node = nodes[i];
-        row->reply = answers[i].reply;
-        row->status = NULL;
-        if (row->reply != NULL && row->reply->status == RIDD_OK)
-            row->status = json_loadb(row->reply->json, row->reply->json_len, 0, NULL);
-        if (row->status != NULL)
-            (void)snprintf(row->node.name, sizeof(row->node.name), "%s",
-                           str(row->status, "node", nodes[i].name));
-    }
-    return CTL_EXIT_OK;
-}
-
-static struct row *find_row(struct rows *rows, const char *name, const char *endpoint)
-{
-    for (unsigned i = 0; i < rows->n; i++)
-        if ((name[0] != '\0' && strcmp(rows->list[i].node.name, name) == 0) ||
-            strcmp(rows->list[i].node.endpoint, endpoint) == 0)
-            return &rows->list[i];
-    return NULL;
-}
-
-static bool leads(const struct row *row)
-{
-    return strcmp(str(row->status, "role", ""), "leader") == 0;
-}
-
-/* Who knows best who belongs to the cluster; where nobody leads the first that answered. */
-static const struct row *best_up(const struct rows *rows)
-{
-    const struct row *best = NULL;
-
-    for (unsigned i = 0; i < rows->n; i++) {
-        const struct row *row = &rows->list[i];
-
-        if (row->status == NULL)
-            continue;
-        if (best == NULL || verdict_knows_better(row->status, best->status))
-            best = row;
-    }
-    return best;
-}
-
-static json_t *ask_members_of(const struct ctl *ctl, const struct row *up, int *ret_exit_code)
-{
-    struct answer answer = {NULL};
-    json_t *reply = NULL;
-
-    *ret_exit_code = ask_all(ctl, &up->node, 1, "{\"type\":\"members\"}", ask_ms(ctl), &answer);
-    if (*ret_exit_code != CTL_EXIT_OK)
-        return NULL;
-    if (answer.reply != NULL && answer.reply->status == RIDD_OK)
-        reply = json_loadb(answer.reply->json, answer.reply->json_len, 0, NULL);
-    ask_done(&answer, 1);
-    return reply;
-}
-
-/* It does not answer where a file says that it is, and the leader knows it elsewhere. */
-static bool has_moved(const struct row *row, const char *endpoint, bool leader_says)
-{
-    return leader_says && row->status == NULL && row->reply != NULL &&
-           row->reply->status != RIDD_BUSY && strcmp(row->node.endpoint, endpoint) != 0;
-}
-
-static void take_row_out(struct rows *rows, const struct row *row)
-{
-    const unsigned i = (unsigned)(row - rows->list);
-
-    ridd_reply_free(rows->list[i].reply);
-    json_decref(rows->list[i].status);
-    rows->n--;
-    memmove(&rows->list[i], &rows->list[i + 1], (rows->n - i) * sizeof(rows->list[0]));
-}
-
-/* Names for the rows that have none, and the nodes that have no row. */
-static int add_members_of(const struct ctl *ctl, struct rows *rows, const struct row *up)
-{
-    const bool leader_says = leads(up); /* up may move, and is looked at here alone */
-    struct ctl_node missing[RIDD_ENDPOINTS_MAX];
-    unsigned n_missing = 0;
-    int exit_code;
-    cleanup_json json_t *reply = ask_members_of(ctl, up, &exit_code);
-    const json_t *members = json_object_get(reply, "members");
-
-    for (size_t i = 0; i < json_array_size(members); i++) {
-        const json_t *m = json_array_get(members, i);
-        const char *name = str(m, "id", "");
-        const char *endpoint = str(m, "client_addr", "");
-        const bool usable = ridd_check_endpoints(endpoint, NULL, 0) == RIDD_OK;
-        struct row *row = find_row(rows, name, endpoint);
-
-        if (row != NULL && row->node.name[0] == '\0')
-            (void)snprintf(row->node.name, sizeof(row->node.name), "%s", name);
-        if (row != NULL && usable && has_moved(row, endpoint, leader_says)) {
-            take_row_out(rows, row);
-            row = NULL;
-        }
-        if (row == NULL && usable && rows->n + n_missing < RIDD_ENDPOINTS_MAX) {
-            struct ctl_node *node = &missing[n_missing++];
-
-            (void)snprintf(node->name, sizeof(node->name), "%s", name);
-            (void)snprintf(node->endpoint, sizeof(node->endpoint), "%s", endpoint);
-        }
-    }
-    return n_missing > 0 ? ask_rows(ctl, missing, n_missing, rows) : exit_code;
-}
-
-/* Who is asked first may lag behind, and is asked only who else there is; when the leader is found
- * by that, it is asked, too. */
-static int add_members(const struct ctl *ctl, struct rows *rows)
-{
-    const struct row *up = best_up(rows);
-    char asked[RIDD_ENDPOINT_SIZE] = "";
-    int exit_code;
-
-    if (up == NULL)
-        return CTL_EXIT_OK;
-    (void)snprintf(asked, sizeof(asked), "%s", up->node.endpoint);
-    exit_code = add_members_of(ctl, rows, up);
-    up = best_up(rows);
-    if (exit_code != CTL_EXIT_OK || up == NULL || !leads(up) ||
-        strcmp(up->node.endpoint, asked) == 0)
-        return exit_code;
-    return add_members_of(ctl, rows, up);
-}
-
-static const char *down_reason(const struct row *row)
-{
-    return row->reply != NULL ? row->reply->text
-                              : "no answer: its address could not be looked up in time";
-}
-
-static bool is_busy(const struct row *row)
-{
-    return row->status == NULL && row->reply != NULL && row->reply->status == RIDD_BUSY;
-}
-
-static void judged_rows(const struct rows *rows, struct verdict_node *ret)
-{
-    for (unsigned i = 0; i < rows->n; i++) {
-        const struct row *row = &rows->list[i];
-
-        ret[i] = (struct verdict_node){.name = row->node.name,
-                                       .endpoint = row->node.endpoint,
-                                       .status = row->status,
-                                       .failure =
-                                           row->reply != NULL ? row->reply->status : RIDD_NO_ANSWER,
-                                       .text = down_reason(row)};
-    }
-}
-
-static void judge(const struct ctl *ctl, const struct rows *rows, struct verdict *ret)
-{
-    struct verdict_node nodes[RIDD_ENDPOINTS_MAX];
-
-    judged_rows(rows, nodes);
-    verdict_judge(nodes, rows->n, ctl->cluster_name[0] != '\0' ? ctl->cluster_name : NULL, ret);
-}
-
-/* 0 for OK alone (STATUS-1). Who has nobody to ask knows nothing about the cluster: that is
- * another answer than a cluster without a quorum. */
-static int exit_code_of(const struct verdict *v)
-{
-    static const int codes[] = {[VERDICT_OK] = CTL_EXIT_OK,
-                                [VERDICT_DEGRADED] = CTL_EXIT_DEGRADED,
-                                [VERDICT_NO_QUORUM] = CTL_EXIT_NO_QUORUM,
-                                [VERDICT_SPLIT] = CTL_EXIT_SPLIT};
-
-    return v->n_answered > 0 ? codes[v->kind] : CTL_EXIT_NOBODY;
-}
-
-/* ---- output ---- */
 
 static void cell_number(struct table *t, const json_t *o, const char *name)
 {
@@ -311,7 +91,10 @@ static void cell_size(struct table *t, const json_t *o, const char *name)
     char text[32];
 
     if (json_is_integer(v) && json_integer_value(v) >= 0) {
-        table_size_text((uint64_t)json_integer_value(v), text, sizeof(text));
+        if (t->columns > 0)
+            table_short_size((uint64_t)json_integer_value(v), text, sizeof(text));
+        else
+            table_size_text((uint64_t)json_integer_value(v), text, sizeof(text));
         table_cell(t, "%s", text);
     } else {
         table_cell(t, "-");
@@ -322,21 +105,61 @@ static const char *silence_of(const struct row *row, bool has_left)
 {
     if (has_left)
         return "no member";
-    return is_busy(row) ? "busy" : "down";
+    return rows_is_busy(row) ? "busy" : "down";
 }
 
-static void table_row(struct table *t, const struct row *row, bool has_left)
+/* The leader's commit, and what of it each node has not applied. */
+static void cell_lag(struct table *t, const json_t *status, json_int_t commit)
+{
+    const json_t *applied = json_object_get(status, "applied_index");
+
+    if (json_is_integer(applied))
+        table_cell(t, "%lld",
+                   (long long)(commit > json_integer_value(applied)
+                                   ? commit - json_integer_value(applied)
+                                   : 0));
+    else
+        table_cell(t, "-");
+}
+
+static bool starts_row(struct table *t, const struct row *row, bool has_left)
+{
+    table_name(t, row->node.name[0] != '\0' ? row->node.name : "?");
+    if (row->status == NULL) /* why stands above the table */
+        table_rest(t, "%s", silence_of(row, has_left));
+    return row->status != NULL;
+}
+
+/* What fits a terminal: the rest is in --wide. */
+static void table_row(struct table *t, const struct row *row, bool has_left, json_int_t commit)
+{
+    const json_t *s = row->status;
+    json_int_t fsync_us;
+    char text[32];
+
+    if (!starts_row(t, row, has_left))
+        return;
+    table_cell(t, "%s", rows_str(s, "role", "-"));
+    cell_number(t, s, "term");
+    cell_number(t, s, "applied_index");
+    cell_lag(t, s, commit);
+    cell_peers(t, s);
+    fsync_us = json_integer_value(json_object_get(json_object_get(s, "disk"), "fsync_p99_us"));
+    table_short_time((uint64_t)fsync_us, text, sizeof(text));
+    table_cell(t, "%s", fsync_us > 0 ? text : "-"); /* none lately */
+    cell_uptime(t, s);
+    table_cell(t, "%s", row->node.endpoint);
+}
+
+static void wide_row(struct table *t, const struct row *row, bool has_left)
 {
     const json_t *s = row->status;
 
-    table_cell(t, "%s", row->node.name[0] != '\0' ? row->node.name : "?");
-    if (s == NULL) { /* why stands above the table */
-        table_rest(t, "%s", silence_of(row, has_left));
+    if (!starts_row(t, row, has_left))
         return;
-    }
-    table_cell(t, "%s", str(s, "role", "-"));
+    table_cell(t, "%s", rows_str(s, "role", "-"));
     cell_number(t, s, "term");
-    table_cell(t, "%s", str(s, "leader_id", "-"));
+    table_cell(t, "%s", rows_str(s, "leader_id", "-"));
     cell_number(t, s, "commit_index");
     cell_number(t, s, "applied_index");
     cell_number(t, s, "durable_index");
@@ -375,12 +198,12 @@ static double ms_of(const json_t *o, const char *name)
 static void print_why_not(const json_t *leases)
 {
     const json_t *waited = json_object_get(leases, "waits_for");
-    const char *why = str(leases, "why_not", "");
+    const char *why = rows_str(leases, "why_not", "");
     char text[NODE_NAME_BYTES_MAX + VERDICT_TEXT_BYTES];
 
     if (json_is_object(waited))
-        (void)snprintf(text, sizeof(text), "%s: %s", str(waited, "id", "?"),
-                       str(waited, "why", "?"));
+        (void)snprintf(text, sizeof(text), "%s: %s", rows_str(waited, "id", "?"),
+                       rows_str(waited, "why", "?"));
     else if (strcmp(why, "version") == 0)
         (void)snprintf(text, sizeof(text), "not all members are known to know of leases yet");
     else if (strcmp(why, "clocks") == 0)
@@ -398,9 +221,9 @@ static void print_why_not(const json_t *leases)
 /* Where the leader is to take one. */
 static void print_lease(const struct rows *rows)
 {
-    const struct row *row = best_up(rows);
+    const struct row *row = rows_best(rows);
     const json_t *leases =
-        row != NULL && leads(row) ? json_object_get(row->status, "leases") : NULL;
+        row != NULL && rows_leads(row) ? json_object_get(row->status, "leases") : NULL;
     char name[NODE_NAME_BYTES_MAX + 1];
 
     if (ms_of(leases, "gate_left_ms") > 0)
@@ -419,7 +242,13 @@ static void print_lease(const struct rows *rows)
         print_why_not(leases);
 }
 
-static int print_table(const struct ctl *ctl, const struct rows *rows, const struct verdict *v)
+/* Columns of a line; 0: any number. */
+static size_t line_columns(const struct ctl *ctl)
+{
+    return ctl->wide ? 0 : screen_columns();
+}
+
+static int print_wide(const struct ctl *ctl, const struct rows *rows, const struct verdict *v)
 {
     static const char *const headers[] = {"NODE",    "ROLE",    "TERM",   "LEADER", "COMMIT",
                                           "APPLIED", "DURABLE", "PEERS",  "READS",  "READS/S",
@@ -430,7 +259,25 @@ static int print_table(const struct ctl *ctl, const struct rows *rows, const str
 
     table_init(&t, sizeof(headers) / sizeof(headers[0]), right, headers);
     for (unsigned i = 0; i < rows->n; i++)
-        table_row(&t, &rows->list[i], (v->left >> i & 1) != 0);
+        wide_row(&t, &rows->list[i], (v->left >> i & 1) != 0);
+    return table_print(&t, ctl);
+}
+
+static int print_table(const struct ctl *ctl, const struct rows *rows, const struct verdict *v)
+{
+    static const char *const headers[] = {"NODE",  "ROLE",     "TERM",   "APPLIED", "LAG",
+                                          "PEERS", "SYNC P99", "UPTIME", "ADDRESS"};
+    const struct row *best = rows_best(rows);
+    const json_int_t commit =
+        json_integer_value(json_object_get(best != NULL ? best->status : NULL, "commit_index"));
+    struct table t;
+
+    if (ctl->wide)
+        return print_wide(ctl, rows, v);
+    table_init(&t, sizeof(headers) / sizeof(headers[0]), 0xfcu, headers);
+    t.columns = line_columns(ctl);
+    for (unsigned i = 0; i < rows->n; i++)
+        table_row(&t, &rows->list[i], (v->left >> i & 1) != 0, commit);
     return table_print(&t, ctl);
 }
 
@@ -441,10 +288,10 @@ static void cell_transfer(struct table *t, const json_t *snapshots)
     const json_t *sent = json_array_get(json_object_get(snapshots, "sending"), 0);
 
     if (json_is_object(received))
-        table_cell(t, "from %s: %lld %%", str(received, "from", "?"),
+        table_cell(t, "from %s: %lld %%", rows_str(received, "from", "?"),
                    (long long)json_integer_value(json_object_get(received, "percent")));
     else if (sent != NULL)
-        table_cell(t, "to %s: %lld %%", str(sent, "to", "?"),
+        table_cell(t, "to %s: %lld %%", rows_str(sent, "to", "?"),
                    (long long)json_integer_value(json_object_get(sent, "percent")));
     else if (json_is_true(json_object_get(snapshots, "making")))
         table_cell(t, "making: %lld %%",
@@ -453,18 +300,29 @@ static void cell_transfer(struct table *t, const json_t *snapshots)
         table_cell(t, "-");
 }
 
+/* Exactly, as long as it is short. */
+static void cell_count(struct table *t, const json_t *o, const char *name)
+{
+    const json_int_t v = json_integer_value(json_object_get(o, name));
+    char text[32];
+
+    if (t->columns == 0 || v < CTL_KEYS_EXACT) {
+        cell_number(t, o, name);
+        return;
+    }
+    table_short_count((double)v, text, sizeof(text));
+    table_cell(t, "%s", text);
+}
+
 static void storage_row(struct table *t, const struct row *row, bool has_left)
 {
     const json_t *state = json_object_get(row->status, "state");
     const json_t *snapshots = json_object_get(row->status, "snapshots");
     const json_int_t index = json_integer_value(json_object_get(snapshots, "index"));
 
-    table_cell(t, "%s", row->node.name[0] != '\0' ? row->node.name : "?");
-    if (row->status == NULL) {
-        table_rest(t, "%s", silence_of(row, has_left));
+    if (!starts_row(t, row, has_left))
         return;
-    }
-    cell_number(t, state, "keys");
+    cell_count(t, state, "keys");
     cell_size(t, state, "live_bytes");
     cell_size(t, state, "file_bytes");
     cell_size(t, json_object_get(row->status, "log"), "bytes");
@@ -482,14 +340,14 @@ static void storage_row(struct table *t, const struct row *row, bool has_left)
 
 static int print_storage(const struct ctl *ctl, const struct rows *rows, const struct verdict *v)
 {
-    static const char *const headers[] = {"NODE", "KEYS",          "LIVE",     "STATE FILE",
-                                          "LOG",  "BEGINS BEHIND", "SNAPSHOT", "AGE",
-                                          "SIZE", "UNDER WAY"};
+    static const char *const headers[] = {"NODE",   "KEYS",     "LIVE", "FILE", "LOG",
+                                          "BEGINS", "SNAPSHOT", "AGE",  "SIZE", "UNDER WAY"};
     const uint32_t right = 0x1feu; /* all numbers between the name and what is under way */
     struct table t;
 
     (void)printf("\n");
     table_init(&t, sizeof(headers) / sizeof(headers[0]), right, headers);
+    t.columns = line_columns(ctl);
     for (unsigned i = 0; i < rows->n; i++)
         storage_row(&t, &rows->list[i], (v->left >> i & 1) != 0);
     return table_print(&t, ctl);
@@ -501,12 +359,12 @@ static int print_json(const struct ctl *ctl, const struct rows *rows, const stru
     struct doc_node said[RIDD_ENDPOINTS_MAX];
     struct doc d = DOC_INIT;
 
-    judged_rows(rows, nodes);
+    rows_judged(rows, nodes);
     for (unsigned i = 0; i < rows->n; i++) {
         const struct row *row = &rows->list[i];
 
         said[i] = (struct doc_node){.answered = row->reply != NULL};
-        if (row->status != NULL)
+        if (row->status != NULL && row->reply != NULL)
             said[i].status = (struct doc_text){row->reply->json, row->reply->json_len};
     }
     d.failed = verdict_doc(v, nodes, said, rows->n, &d.buf) != 0;
@@ -528,15 +386,33 @@ static int print_all(const struct ctl *ctl, const struct rows *rows, const struc
 
 static int ask_and_print(const struct ctl *ctl, struct rows *rows, struct verdict *v)
 {
-    int exit_code = ask_rows(ctl, ctl->nodes, ctl->n_nodes, rows);
+    int exit_code = rows_ask(ctl, rows);
 
-    if (exit_code == CTL_EXIT_OK)
-        exit_code = add_members(ctl, rows);
     if (exit_code != CTL_EXIT_OK)
         return exit_code;
-    judge(ctl, rows, v);
+    rows_judge(ctl, rows, v);
+    if (ctl->watch && !ctl->json)
+        screen_frame_begin();
     exit_code = print_all(ctl, rows, v);
-    return exit_code == CTL_EXIT_OK ? exit_code_of(v) : exit_code;
+    if (ctl->watch && !ctl->json)
+        screen_frame_end();
+    return exit_code == CTL_EXIT_OK ? rows_exit_code(v) : exit_code;
+}
+
+/* Until ^C; the exit code is that of the last look. */
+static int watch(const struct ctl *ctl, struct rows *rows, struct verdict *v)
+{
+    int exit_code;
+
+    screen_begin(true);
+    do {
+        exit_code = ask_and_print(ctl, rows, v);
+        (void)fflush(stdout);
+        rows_done(rows);
+    } while (exit_code != CTL_EXIT_SYSTEM && !ferror(stdout) &&
+             screen_wait(ctl->interval_ms != 0 ? ctl->interval_ms : CTL_LOOK_EVERY_MS));
+    screen_end();
+    return exit_code;
 }
 
 int verb_status(struct ctl *ctl)
@@ -551,6 +427,8 @@ int verb_status(struct ctl *ctl)
     v = calloc(1, sizeof(*v));
     if (rows == NULL || v == NULL)
         return report_no_memory(ctl);
+    if (ctl->watch)
+        return watch(ctl, rows, v);
     exit_code = ask_and_print(ctl, rows, v);
     rows_done(rows);
     return exit_code;

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "ctl/command_line_int.h"
+#include "ctl/text_int.h"
 
 #include "base/banned.h"
 
@@ -123,7 +124,8 @@ const struct verb ctl_verbs[] = {
      "  $ ridctl import /backup/keys.jsonl\n"
      "  $ ridctl -c one.conf export | ridctl -c other.conf import -\n",
      CTL_OPT_CREATE | CTL_OPT_DRY_RUN | CTL_OPT_JSON, 1, 1, verb_import},
-    {"status", NULL, "[-v]", "is the cluster well? a verdict, and a table of all nodes",
+    {"status", NULL, "[-v | --wide] [--watch [--interval SECONDS]]",
+     "is the cluster well? a verdict, and a table of all nodes",
      "Asks every node at once, one second each (--timeout changes that); needs no\n"
      "leader. Nodes that were not named are found through those that answer. The first\n"
      "line is the verdict; below it stands what is wrong with which node.\n"
@@ -136,11 +138,15 @@ const struct verb ctl_verbs[] = {
      "                configuration describes, or two lead in one term\n"
      "\n"
      "With -v a second table shows what is on the disks: the state's file and what of it\n"
-     "lives, the log and behind which index it begins, the newest snapshot.\n"
+     "lives, the log, which BEGINS behind that index, the newest snapshot. LAG is what a\n"
+     "node has not applied of what the leader has committed. With --watch all of it is\n"
+     "drawn again each second, until ^C; without a terminal it is a block each time.\n"
      "\n"
      "  $ ridctl status || page someone\n"
+     "  $ ridctl status --watch --interval 2\n"
      "  $ ridctl status --json | jq -r '.verdict, .reasons[].text'\n",
-     CTL_OPT_JSON | CTL_OPT_VERBOSE, 0, 0, verb_status},
+     CTL_OPT_JSON | CTL_OPT_VERBOSE | CTL_OPT_WATCH | CTL_OPT_INTERVAL | CTL_OPT_WIDE, 0, 0,
+     verb_status},
     {"doctor", NULL, "[--data-dir DIR] [-v]", "what is wrong with this host, its disk, the network",
      "Looks at the configuration, the nodes, names and ports, clocks, memory, limits, and\n"
      "the disk below the data directory: its syncs are measured for a second and a half\n"
@@ -163,10 +169,10 @@ const struct verb ctl_verbs[] = {
      "  $ sudo ridctl bundle\n"
      "  $ ridctl bundle --log /var/log/ridd/n1.log --save - | ssh desk 'cat > n1.tar.gz'\n",
      CTL_OPT_SAVE | CTL_OPT_LOG | CTL_OPT_DATA_DIR, 0, 0, verb_bundle},
-    {"bench", NULL, "[--method NAME] [--clients N] [--in-flight K] [--seconds S] ...",
+    {"bench", NULL, "[--method LOAD] [--clients N] [--in-flight K] [--seconds S] ...",
      "load the cluster for some seconds, and look at every answer",
      "Writes keys of its own below bench/, asks for them for some seconds, and removes\n"
-     "them. NAME is read_index, log, lease, follower, local, write or mixed (one in ten\n"
+     "them. LOAD is read_index, log, lease, follower, local, write or mixed (one in ten\n"
      "is a write). Prints operations per second, times, the longest time without a\n"
      "success, errors by name, what one cost the nodes, and whether this client was\n"
      "the limit. Every answer is looked at: a wrong one is exit code 1. ^C ends it with\n"
@@ -259,6 +265,79 @@ const struct verb ctl_verbs[] = {
      "Prints the value of KEY as the node asked has it, also without a leader. With a\n"
      "bound on its age: 'ridctl get --max-stale'.\n",
      READ_OPTIONS, 1, 1, verb_local_read},
+    {"top", NULL, "[-n N] [--interval SECONDS]", "what each node does now, the busiest first",
+     "Shows for each node the requests it answers per second by method, the rounds of\n"
+     "heartbeats and how many reads share one, syncs of the log and how long they and\n"
+     "the turns of the loop take, memory, connections, and LAG, what it has not applied.\n"
+     "Rates are those since the look before. On a terminal it is drawn again each\n"
+     "second, until q or ^C; elsewhere it is printed once, or N times.\n"
+     "\n"
+     "  $ ridctl top\n"
+     "  $ ridctl top -n 1 --interval 10 >load.txt\n",
+     CTL_OPT_COUNT | CTL_OPT_INTERVAL, 0, 0, verb_top},
+    {"events", NULL, "[-f] [--all | -n N] [--level LEVEL] [NODE]",
+     "what the nodes have told lately, by time",
+     "Prints the last events of all nodes, or of NODE, in the order of time: time,\n"
+     "node, level, event, and what belongs to it. 'ridctl explain EVENT' says what one\n"
+     "means. Each node keeps its last 256 in memory, those of level info and worse; a\n"
+     "node that was started anew has only those since then, and its log has the rest.\n"
+     "\n"
+     "With -f it goes on with what comes, until ^C: none is told twice, and where some\n"
+     "were lost, a node went away or was started anew, a line says so. With -f --json\n"
+     "it is a JSON object a line.\n"
+     "\n"
+     "  $ ridctl events --level warning\n"
+     "  $ ridctl events -f\n"
+     "  16:16:54.414  n1    info     leader_changed  leader=n1\n",
+     CTL_OPT_FOLLOW | CTL_OPT_ALL | CTL_OPT_COUNT | CTL_OPT_LEVEL | CTL_OPT_INTERVAL |
+         CTL_OPT_VERBOSE | CTL_OPT_JSON,
+     0, 1, verb_events},
+    {"slow", NULL, "[-n N] [-v | --wide]", "what was slow lately, and why",
+     "Prints the last exceptional operations of all nodes: how long each took, which\n"
+     "stage took the MOST of it (queue, quorum, apply, execute), whose fault it was,\n"
+     "and why. Below it stands where the time of all operations goes. With -v the last\n"
+     "one of each kind is told step by step.\n"
+     "\n"
+     "  $ ridctl slow -n 5\n"
+     "  TIME          NODE  OPERATION  TOTAL  MOST   PEER  WHY\n"
+     "  16:16:54.414  n1    write       43ms  apply  -     apply waited 41 ms behind ...\n",
+     CTL_OPT_COUNT | CTL_OPT_WIDE | CTL_OPT_VERBOSE | CTL_OPT_JSON, 0, 0, verb_slow},
+    {"check", NULL, "[--format FORMAT] [--warning LIMITS] [--critical LIMITS]",
+     "one answer for monitoring: OK, WARNING, CRITICAL, UNKNOWN",
+     "Asks all nodes and says whether the verdict, the digests, the room on disks and\n"
+     "the versions are well, and whether a number is too high. FORMAT is text, json or\n"
+     "nagios, a line with performance data. The exit code is that of a monitoring plugin:\n"
+     "0 OK, 1 WARNING, 2 CRITICAL (also where nobody answers), 3 UNKNOWN (it could not\n"
+     "be asked). LIMITS are NAME=NUMBER, with commas between; 0 is never:\n"
+     "\n"
+     "  lag      10000  100000  entries that a node has not applied\n"
+     "  fsync       20      60  % sync p99, of election_ms\n"
+     "  quota       80      95  % stored, of map_size\n"
+     "  drift     1000    5000  ppm that two clocks run apart\n"
+     "  changes      6      30  other leaders within an hour\n"
+     "  starts       2       0  nodes up for less than ten minutes\n"
+     "\n"
+     "  $ ridctl check --format nagios --warning lag=5000,starts=0\n"
+     "  RIDD OK - OK: survives 1 more failure; ... | lag=0;5000;100000;0 ...\n",
+     CTL_OPT_FORMAT | CTL_OPT_WARNING | CTL_OPT_CRITICAL | CTL_OPT_JSON, 0, 0, verb_check},
+    {"explain", NULL, "[EVENT | ERROR | CODE]", "what an error, an exit code or an event means",
+     "Says what a name means, what usually brings it about, and what to type next. It\n"
+     "is the name or the number of an error, an exit code of ridctl or ridd, or the\n"
+     "event= of a line of the log. Nobody is asked: it works without a cluster. Alone\n"
+     "it lists all names.\n"
+     "\n"
+     "  $ ridctl explain disk_slow\n"
+     "  $ ridctl explain 75\n",
+     CTL_OPT_JSON, 0, 1, verb_explain},
+    {"completion", NULL, "SHELL", "what makes Tab complete ridctl, for bash, zsh, fish",
+     "Prints a script for SHELL: bash, zsh or fish. With it Tab completes verbs, options\n"
+     "and their values, and the names of the nodes in the configuration. Packages\n"
+     "install it; by hand:\n"
+     "\n"
+     "  $ eval \"$(ridctl completion bash)\"\n"
+     "  $ eval \"$(ridctl completion zsh)\"\n"
+     "  $ ridctl completion fish | source\n",
+     0, 1, 1, verb_completion},
     {"raw", NULL, "", "speak the protocol: lines from standard input",
      "Sends the lines of standard input to the first node that accepts, and prints its\n"
      "replies as they come. At the end of the input it waits for what is owed.\n"
@@ -288,34 +367,6 @@ const struct verb *ctl_find_verb(const char *given)
     return NULL;
 }
 
-/* Letters to add, drop or change; names longer than the table are far away. */
-static size_t distance(const char *a, const char *b)
-{
-    size_t row[32];
-    size_t n = strlen(b);
-
-    if (strlen(a) > 31 || n > 31)
-        return 31;
-    for (size_t j = 0; j <= n; j++)
-        row[j] = j;
-    for (size_t i = 1; a[i - 1] != '\0'; i++) {
-        size_t diagonal = row[0];
-
-        row[0] = i;
-        for (size_t j = 1; j <= n; j++) {
-            size_t best = diagonal + (a[i - 1] != b[j - 1]);
-
-            diagonal = row[j];
-            if (row[j] + 1 < best)
-                best = row[j] + 1;
-            if (row[j - 1] + 1 < best)
-                best = row[j - 1] + 1;
-            row[j] = best;
-        }
-    }
-    return row[n];
-}
-
 /* What the same thing is called elsewhere; a few letters more or less would point nowhere. */
 static const char *synonym_of(const char *given)
 {
@@ -330,7 +381,9 @@ static const char *synonym_of(const char *given)
         {"stat", "status"},       {"benchmark", "bench"},  {"move", "transfer"},
         {"stepdown", "transfer"}, {"swap", "cas"},         {"dump", "export"},
         {"load", "import"},       {"restore", "backup"},   {"save", "backup"},
-        {"verify", "backup"},     {"compact", "snapshot"},
+        {"verify", "backup"},     {"compact", "snapshot"}, {"log", "events"},
+        {"logs", "events"},       {"tail", "events"},      {"monitor", "top"},
+        {"watch", "status"},      {"why", "explain"},      {"nagios", "check"},
     };
 
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
@@ -341,19 +394,15 @@ static const char *synonym_of(const char *given)
 
 int ctl_report_unknown_verb(const struct ctl *ctl, const char *given)
 {
-    const char *nearest = synonym_of(given);
-    size_t least = nearest != NULL ? 0 : 3;
+    const char *synonym = synonym_of(given);
+    struct text_near near;
 
-    for (size_t i = 0; i < ctl_n_verbs; i++) {
-        size_t d = distance(given, ctl_verbs[i].name);
-
-        if (d < least) {
-            least = d;
-            nearest = ctl_verbs[i].name;
-        }
-    }
-    if (nearest != NULL)
+    text_near_init(&near, given);
+    near.least = 3; /* letters of a verb are few, and soon another one */
+    for (size_t i = 0; synonym == NULL && i < ctl_n_verbs; i++)
+        text_near_try(&near, ctl_verbs[i].name);
+    if (synonym != NULL || near.nearest != NULL)
         return report(ctl, CTL_EXIT_USAGE, "no such verb '%.60s'; did you mean '%s'?", given,
-                      nearest);
+                      synonym != NULL ? synonym : near.nearest);
     return report(ctl, CTL_EXIT_USAGE, "no such verb '%.60s'; 'ridctl --help' lists them", given);
 }

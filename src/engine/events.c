@@ -1,5 +1,5 @@
 /* What a node tells its operator about itself, and how it ends. The name of each event is stable
- * and listed in ridd(8). */
+ * and listed in base/event_names.h. */
 #include <errno.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* What the daemon tells its operator about its ports and peers while it runs; about the node itself
- * the engine speaks. Each event's name is stable and listed in ridd(8). */
+ * the engine speaks. Each event's name is stable and listed in base/event_names.h. */
 #include <stdarg.h>
 
 #include "base/clock.h"

@@ -316,13 +316,14 @@ static void judge_terms(struct judging *j, const struct verdict_node *node)
     json_int_t term = num(node->status, "term");
 
     if (num(far, "term") - term > (json_int_t)RAFT_TERM_STEP_MAX)
-        complain(j, node, VERDICT_WARNING,
-                 "%s told it term %lld, far above its own %lld: see term_far_above in ridd(8)",
-                 str(far, "id") != NULL ? str(far, "id") : "a peer", (long long)num(far, "term"),
-                 (long long)term);
+        complain(
+            j, node, VERDICT_WARNING,
+            "%s told it term %lld, far above its own %lld: see 'ridctl explain term_far_above'",
+            str(far, "id") != NULL ? str(far, "id") : "a peer", (long long)num(far, "term"),
+            (long long)term);
     if (json_is_true(json_object_get(node->status, "terms_run_out")))
         complain(j, node, VERDICT_WARNING,
-                 "hardly any terms are left: see terms_run_out in ridd(8)");
+                 "hardly any terms are left: see 'ridctl explain terms_run_out'");
 }
 
 void verdict_judge_node(struct judging *j, const struct verdict_node *node)

@@ -123,8 +123,7 @@ static void expect_refused(unsigned lost)
         node_start(c, i);
     (void)snprintf(want, sizeof(want), "  %s: refused by ", name);
     /* On a slow disk the other two may take long to elect. */
-    wait_until(run_ridctl(c, &out, "status") != 0 &&
-                   strstr((const char *)out.data, want) != NULL,
+    wait_until(run_ridctl(c, &out, "status") != 0 && strstr((const char *)out.data, want) != NULL,
                "the refusal to be told");
     expect_text(&out, " 3 of 3 nodes answered, ");
     (void)snprintf(want, sizeof(want), "the data directory of %s is not the one that n", name);
@@ -154,8 +153,7 @@ CASE(words__a_busy_node_is_not_absent)
         client_send(clients[i], "{\"type\":\"ping\"}");
     }
     (void)snprintf(want, sizeof(want), "  %s: busy: ", c->nodes[busy].name);
-    wait_until(run_ridctl(c, &out, "status") == 6 &&
-                   strstr((const char *)out.data, want) != NULL,
+    wait_until(run_ridctl(c, &out, "status") == 6 && strstr((const char *)out.data, want) != NULL,
                "the node to be busy");
     expect_text(&out,
                 "DEGRADED: survives 1 more failure; 3 of 3 nodes answered (1 busy), leader n");
@@ -491,8 +489,7 @@ CASE(words__reload_says_what_it_did_not_take)
     node_signal(c, 0, SIGHUP);
     node_wait_logged(c, 0, "event=reload_not_taken");
     line = node_log_line(c, 0, "event=reload_not_taken");
-    assert_non_null(
-        strstr(line, "keys=\"[raft] heartbeat_ms, [raft] election_ms\""));
+    assert_non_null(strstr(line, "keys=\"[raft] heartbeat_ms, [raft] election_ms\""));
     assert_non_null(strstr(line, "action=at_next_start"));
     free(line);
     line = node_log_line(c, 0, "event=reloaded");
@@ -526,6 +523,49 @@ CASE(words__memory_follows_the_file)
     cluster_free(c);
 }
 
+/* What the nodes of a real cluster tell is one story, each event in it is explained (TELL-7), and
+ * monitoring is told the worst (TELL-6). */
+CASE(words__what_happened_is_told_and_explained)
+{
+    struct cluster *c = cluster_up(3, NULL);
+    const unsigned follower = (cluster_leader(c) + 1) % 3;
+    cleanup_buf struct buf out = BUF_INIT;
+    cleanup_buf struct buf told = BUF_INIT;
+    const char *events[] = {ridctl_path(), "--config", c->conf, "events", "--json", NULL};
+    const char *check[] = {ridctl_path(),      "--config",   c->conf,   "check", "--warning",
+                           "starts=0,fsync=0", "--critical", "fsync=0", NULL};
+    unsigned n = 0;
+    json_t *story;
+
+    wait_until_well(c, &out);
+    expect_code(run_program(events, &told), 0, &told);
+    story = json_loads((const char *)told.data, 0, NULL);
+    assert_int_equal(json_array_size(json_object_get(story, "nodes")), 3);
+    for (; n < json_array_size(json_object_get(story, "events")); n++) {
+        const json_t *e = json_array_get(json_object_get(story, "events"), n);
+        const char *explain[] = {ridctl_path(), "explain",
+                                 json_string_value(json_object_get(e, "event")), NULL};
+
+        expect_code(run_program(explain, &out), 0, &out);
+        expect_text(&out, ": an event, level ");
+        expect_text(&out, json_string_value(json_object_get(e, "level")));
+    }
+    assert_true(n >= 15); /* each has opened, is ready, has met two others and a leader */
+    json_decref(story);
+    expect_code(run_ridctl(c, &out, "slow"), 0, &out);
+    expect_text(&out, "where the time goes");
+    expect_code(run_ridctl(c, &out, "top"), 0, &out);
+    expect_text(&out, "requests per second:\n");
+    node_kill(c, follower);
+    wait_for_verdict(c, &out, 6);
+    expect_code(run_program(check, &out), 1, &out);
+    expect_text(&out, "RIDD WARNING - DEGRADED: ");
+    expect_code(run_ridctl(c, &out, "events"), 0, &out);
+    expect_text(&out, "peer_down  peer=");
+    expect_text(&out, " does not answer: cannot connect to ");
+    cluster_free(c);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -542,6 +582,7 @@ int main(int argc, char **argv)
         HARNESS_TEST(words__the_last_founders_come_late),
         HARNESS_TEST(words__reload_says_what_it_did_not_take),
         HARNESS_TEST(words__memory_follows_the_file),
+        HARNESS_TEST(words__what_happened_is_told_and_explained),
     };
 
     return harness_main(argc, argv, tests, NULL, NULL);

@@ -41,6 +41,9 @@ void run_args(const char *out_path, char *const *argv);
 void run(const char *first, ...);
 /* '*' in a pattern matches any run of bytes. */
 bool matches(const char *text, const char *pattern);
+/* Whether it says what to type. */
+bool names_command(const char *text);
+/* err may lack the command that every failure ends with, and a failure must have one (TELL-1). */
 void expect_at(int exit_code, const char *out, const char *err, int line);
 #define EXPECT(exit_code, out, err) expect_at((exit_code), (out), (err), __LINE__)
 

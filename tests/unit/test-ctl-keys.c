@@ -168,7 +168,8 @@ static void keys__a_list_that_breaks_off_says_so(void **state)
     EXPECT(75,
            "{\"keys\":[\"a\"],\"count\":1,\"more\":true,\"first_index\":5,\"last_index\":5,"
            "\"linearizable\":true,\"error\":\"internal\"}\n",
-           "ridctl: ls: 127.0.0.1:* says: the state cannot be read; see the log of that node\n");
+           "ridctl: ls: 127.0.0.1:* says: the state cannot be read; 'ridctl events' or the log of "
+           "that node says why\n");
     run("-e", fake_address(s), "-t", "300", "ls", "none", "--json", NULL);
     EXPECT(64, "{\"error\":\"not_supported\",*}\n", "ridctl: ls: 127.0.0.1:* says: no\n");
     fake_stop(s);
@@ -506,7 +507,8 @@ static void keys__what_is_done_has_no_gap(void **state)
     run("-e", fake_address(s), "-t", "400", "import", "keys", NULL);
     EXPECT(5, "",
            "import: stopped: the first 1 of 5 keys are written; the same command goes on behind "
-           "them\nridctl: import: 'keys:3': *; read the key before you write it again\n");
+           "them\nridctl: import: 'keys:3': *; read the key before you write it again: 'ridctl get "
+           "KEY'\n");
     assert_int_equal(fake_count(s, "\"value\":3"), 1);
     assert_int_equal(fake_count(s, "\"value\":4"), 0);
     fake_stop(s);

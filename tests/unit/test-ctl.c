@@ -272,13 +272,15 @@ static void ctl__writes_are_silent_and_exact(void **state)
                            "\"from\":\"7\",\"to\":\"8\",\"create_if_not_exists\":true"));
     run("-e", at, "cas", "k", "1", "8", NULL);
     EXPECT(4, "",
-           "ridctl: cas: 'k': 127.0.0.1:* says: words of the server; read it and decide again\n");
+           "ridctl: cas: 'k': 127.0.0.1:* says: words of the server; read it and decide again: "
+           "'ridctl get KEY'\n");
     run("-e", at, "cas", "k", "2", "8", "--json", NULL);
     EXPECT(3,
            "{\"error\":\"key_not_found\",\"code\":20,\"definite\":true,\"text\":\"words of the "
            "server\",\"index\":13,"
            "\"endpoint\":\"127.0.0.1:*\",\"attempts\":1}\n",
-           "ridctl: cas: 'k': 127.0.0.1:* says: words of the server; --create would make it\n");
+           "ridctl: cas: 'k': 127.0.0.1:* says: words of the server; --create would make it: "
+           "'ridctl cas --help'\n");
     run("-e", at, "put", "k", "\xff", NULL);
     EXPECT(64, "", "ridctl: put: the value is not UTF-8 text without NUL bytes\n");
     input = "\xff\xfe"
@@ -312,29 +314,30 @@ static void ctl__failures_have_a_line_and_a_number(void **state)
         {FAKE_REPLY, ERROR("timeout", 0, false, ""), 5,
          "ridctl: put: 'k': 127.0.0.1:* says: it is not known whether the write happened: words of "
          "the server; read "
-         "the key before you write it again\n"},
+         "the key before you write it again: 'ridctl get KEY'\n"},
         {FAKE_CLOSE, NULL, 5,
          "ridctl: put: 'k': it is not known whether the write happened: 127.0.0.1:* closed the "
          "connection before it "
-         "answered; read the key before you write it again\n"},
+         "answered; read the key before you write it again: 'ridctl get KEY'\n"},
         {FAKE_SILENT, NULL, 5,
          "ridctl: put: 'k': it is not known whether the write happened: no answer from 127.0.0.1:* "
          "within * ms; read "
-         "the key before you write it again\n"},
+         "the key before you write it again: 'ridctl get KEY'\n"},
         {FAKE_REPLY, ERROR("not_leader", 11, true, ",\"leader_id\":null,\"leader_addr\":null"), 2,
          "ridctl: put: 'k': 127.0.0.1:* says: words of the server; 'ridctl status' shows why "
          "nobody leads, and which nodes to start\n"},
         {FAKE_REPLY, ERROR("busy", 11, true, ",\"retry_after_ms\":1"), 75,
-         "ridctl: put: 'k': 127.0.0.1:* says: words of the server; try again later\n"},
+         "ridctl: put: 'k': 127.0.0.1:* says: words of the server; try again later; 'ridctl top' "
+         "shows who is busy\n"},
         {FAKE_REPLY, ERROR("no_space", 14, true, ""), 75,
          "ridctl: put: 'k': 127.0.0.1:* says: words of the server; 'ridctl status' shows "
          "which nodes are full\n"},
         {FAKE_REPLY, ERROR("too_large", 12, true, ",\"limit\":9"), 64,
-         "ridctl: put: 'k': 127.0.0.1:* says: words of the server\n"},
+         "ridctl: put: 'k': 127.0.0.1:* says: words of the server; 'ridctl explain too_large'\n"},
         {FAKE_REPLY, ERROR("brand_new", 1, true, ""), 75,
          "ridctl: put: 'k': 127.0.0.1:* says: words of the server; this ridctl does not know that "
          "error: is it older "
-         "than the node?\n"},
+         "than the node? 'ridctl --version'\n"},
     };
 
     (void)state;
@@ -440,18 +443,17 @@ static void ctl__usage_errors_are_64(void **state)
         {{"get", "a", "--create"},
          "ridctl: get: does not take '--create'; see 'ridctl get --help'\n"},
         {{"get", "a", "--via", "magic"},
-         "ridctl: no such method 'magic'; --via takes read_index, log, lease, follower, local\n"},
+         "ridctl: --via takes read_index, log, lease, follower, local, not 'magic'; see 'ridctl "
+         "--help'\n"},
         {{"put", "a", "-5"},
          "ridctl: unknown option '-5'; see 'ridctl --help' (a value that begins with '-' goes "
          "behind '--')\n"},
         {{"put", "a", "-55"},
          "ridctl: unknown option '-5'; see 'ridctl --help' (a value that begins with '-' goes "
          "behind '--')\n"},
-        {{"get", "--raw=x"},
-         "ridctl: unknown option '--raw=x'; see 'ridctl --help' (a value that begins with '-' goes "
-         "behind '--')\n"},
-        {{"get", "--frob"},
-         "ridctl: unknown option '--frob'; see 'ridctl --help' (a value that begins with '-' goes "
+        {{"get", "--raw=x"}, "ridctl: '--raw' takes no value; see 'ridctl --help'\n"},
+        {{"get", "--zork"},
+         "ridctl: unknown option '--zork'; see 'ridctl --help' (a value that begins with '-' goes "
          "behind '--')\n"},
         {{"get", "--via"}, "ridctl: '--via' wants a value; see 'ridctl --help'\n"},
         {{"member", "remove", "n4", "--learner"},
@@ -528,7 +530,7 @@ static void ctl__the_cluster_is_found_in_order(void **state)
            "ridctl: get: *missing.conf*; give --endpoints HOST:PORT,... or --config FILE\n");
     write_file("bad.conf", "[peers]\nn1 = nonsense\n");
     run("-c", "bad.conf", "get", "k", NULL);
-    EXPECT(78, "", "ridctl: get: bad.conf:*; 'ridd --check-config' shows all\n");
+    EXPECT(78, "", "ridctl: get: bad.conf:*; 'ridd --config bad.conf --check-config' shows all\n");
     env_endpoints = "x";
     run("get", "k", NULL);
     EXPECT(78, "", "ridctl: get: RIDCTL_ENDPOINTS: endpoint 'x' has no port: write host:port\n");
@@ -630,6 +632,15 @@ static void ctl__status_shows_all_nodes(void **state)
                    "DEGRADED: survives no more failure; 2 of 3 nodes answered, leader n1, term 3\n"
                    "  n3: unreachable: cannot connect to %s: connection refused\n"
                    "  n2: hears no leader\n"
+                   "NODE  ROLE      TERM  APPLIED  LAG  PEERS  SYNC P99  UPTIME  ADDRESS\n"
+                   "n1    leader       3     1200    0    1/2         -   1m02s  %s\n"
+                   "n3    down\n"
+                   "n2    follower     3        -    -      -         -       -  %s\n",
+                   dead, fake_address(s), fake_address(other));
+    EXPECT(6, want, "");
+    run("-e", list, "status", "--wide", NULL);
+    (void)snprintf(want, sizeof(want),
+                   "DEGRADED: *\n  n3: *\n  n2: hears no leader\n"
                    "NODE  ROLE      TERM  LEADER  COMMIT  APPLIED  DURABLE  PEERS  READS  READS/S  "
                    "WRITES  FSYNCS  UPTIME  ADDRESS\n"
                    "n1    leader       3  n1        1200     1200     1201    1/2    124      2.0  "
@@ -637,7 +648,7 @@ static void ctl__status_shows_all_nodes(void **state)
                    "n3    down\n"
                    "n2    follower     3  -            -        -        -      -      -        -  "
                    "     -       -       -  %s\n",
-                   dead, fake_address(s), fake_address(other));
+                   fake_address(s), fake_address(other));
     EXPECT(6, want, "");
     run("-e", fake_address(s), "status", "--json", NULL);
     EXPECT(
@@ -978,10 +989,15 @@ static void ctl__status_shows_what_is_on_the_disks(void **state)
     run("-e", fake_address(s), "status", "-v", NULL);
     EXPECT(0,
            "OK: *\nNODE *\nn1 *\n\n"
-           "NODE  KEYS     LIVE  STATE FILE       LOG  BEGINS BEHIND  SNAPSHOT    AGE     SIZE  "
-           "UNDER WAY\n"
-           "n1      12  5.0 MiB     1.0 GiB  10.0 MiB             70        77  1m35s  6.0 MiB  "
-           "making: 43 %\n",
+           "NODE  KEYS  LIVE  FILE  LOG  BEGINS  SNAPSHOT    AGE  SIZE  UNDER WAY\n"
+           "n1      12    5M    1G  10M      70        77  1m35s    6M  making: 43 %\n",
+           "");
+    run("-e", fake_address(s), "status", "-v", "--wide", NULL);
+    EXPECT(0,
+           "OK: *\nNODE *\nn1 *\n\n"
+           "NODE  KEYS     LIVE     FILE       LOG  BEGINS  SNAPSHOT    AGE     SIZE  UNDER WAY\n"
+           "n1      12  5.0 MiB  1.0 GiB  10.0 MiB      70        77  1m35s  6.0 MiB  making: 43 "
+           "%\n",
            "");
     fake_stop(s);
 }
@@ -1093,7 +1109,8 @@ static void ctl__members_ping_transfer(void **state)
         "{\"endpoint\":\"127.0.0.1:*\",\"up\":false,\"error\":\"unreachable\",\"text\":\"*\"}]}\n",
         "");
     run("-e", dead, "ping", NULL);
-    EXPECT(69, "*", "ridctl: ping: none of 1 nodes answered; is ridd running there?\n");
+    EXPECT(69, "*",
+           "ridctl: ping: none of 1 nodes answered; is ridd running there? try 'ridctl status'\n");
     run("-e", list, "transfer", NULL);
     EXPECT(0, "n2 leads\n", "");
     run("-e", list, "transfer", "n9", NULL);

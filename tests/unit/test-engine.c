@@ -1519,7 +1519,7 @@ static void expect_says(const char *text, const char *part)
         fail_msg("'%s' is not in:\n%s", part, text);
 }
 
-/* The names and fields are those of ridd(8): others look for them. */
+/* The names are those of ridd-events(7): others look for them. */
 static void engine__events_have_their_lines(void **state)
 {
     static const struct {
