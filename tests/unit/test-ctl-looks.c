@@ -226,7 +226,7 @@ static void looks__explain_needs_nobody(void **state)
     EXPECT(0, "term_changed: an error of a request, code 11, 13 of a write that is in the log\n*",
            "");
     run("explain", "65", NULL);
-    EXPECT(0, "damaged: exit code 65 of ridd\n*", "");
+    EXPECT(0, "damaged: exit code 65 of ridctl\n*\ndamaged: exit code 65 of ridd\n*", "");
     run("explain", "no quorum", NULL);
     EXPECT(0, "no_quorum: exit code 2 of ridctl\n*'ridctl status'*\n", "");
     run("explain", "peer_dwn", NULL);
