@@ -33,3 +33,28 @@ done])
 AC_DEFUN([RIDD_PKG], [
 PKG_CHECK_MODULES([$1], [$2], [],
     [AC_MSG_ERROR([$2 was not found: apt-get install $3])])])
+
+# RIDD_DIR(VARIABLE, WHAT IT IS FOR, FOLDER): a folder in which other programs look for something, by --with-VARIABLE.
+# Empty afterwards: nothing is installed there.
+AC_DEFUN([RIDD_DIR], [
+AC_ARG_WITH([$1],
+    [AS_HELP_STRING([--with-$1=DIR], [where $2 ($3); no: nowhere])],
+    [], [with_$1=yes])
+AS_CASE([$with_$1], [yes], [$1='$3'], [no], [$1=], [$1=$with_$1])
+AC_SUBST([$1])])
+
+# RIDD_SYSTEMD_DIR(VARIABLE, WHAT IT IS FOR, FOLDER): the same for what systemd.pc has a variable of that name for, which
+# counts for --prefix=/usr. Below another prefix systemd's own folder is not ours to write to (make distcheck, an install in
+# $HOME).
+AC_DEFUN([RIDD_SYSTEMD_DIR], [
+AC_ARG_WITH([$1],
+    [AS_HELP_STRING([--with-$1=DIR], [where $2 (what pkg-config says of systemd for --prefix=/usr, otherwise $3); no: nowhere])],
+    [], [with_$1=yes])
+AS_CASE([$with_$1],
+    [yes], [$1='$3'
+        AS_IF([test "x$prefix" = x/usr],
+            [PKG_CHECK_VAR([ridd_systemd_$1], [systemd], [$1],
+                [AS_IF([test -n "$ridd_systemd_$1"], [$1=$ridd_systemd_$1])])])],
+    [no], [$1=],
+    [$1=$with_$1])
+AC_SUBST([$1])])

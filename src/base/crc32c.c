@@ -9,9 +9,10 @@
 #include <string.h>
 
 static uint32_t table[256];
-static bool have_sse42;
 
 #if defined(__x86_64__)
+static bool have_sse42;
+
 /* Of a part. */
 #define PART_BYTES 1024u
 

@@ -14,8 +14,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/bytes.h"
-
 static inline uint64_t hash_mix64(uint64_t x)
 {
     x ^= x >> 30;
@@ -35,16 +33,7 @@ static inline uint64_t hash_fnv64(const void *data, size_t len)
     return hash_mix64(h);
 }
 
-static inline void hash_fnv128(const void *data, size_t len, unsigned char ret_hash[16])
-{
-    const unsigned char *p = data;
-    const unsigned __int128 prime = ((unsigned __int128)1 << 88) + 0x13b;
-    unsigned __int128 h = ((unsigned __int128)0x6c62272e07bb0142u << 64) + 0x62b821756295c58du;
-
-    for (size_t i = 0; i < len; i++)
-        h = (h ^ p[i]) * prime;
-    put_u64(ret_hash, (uint64_t)h);
-    put_u64(ret_hash + 8, (uint64_t)(h >> 64));
-}
+/* In little-endian order. */
+void hash_fnv128(const void *data, size_t len, unsigned char ret_hash[16]);
 
 #endif

@@ -31,10 +31,17 @@ static inline uint64_t prng_next(struct prng *p)
 }
 
 /* Uniform in 0 .. bound-1; bound 0 gives 0. The bias of the multiplication is below 2^-32 for the
- * bounds used here. */
+ * bounds used here. It is the upper half of a product of 128 bits, which a machine of 32 does not
+ * have. */
 static inline uint64_t prng_below(struct prng *p, uint64_t bound)
 {
-    return (uint64_t)(((unsigned __int128)prng_next(p) * bound) >> 64);
+    const uint64_t x = prng_next(p);
+    const uint64_t x_low = x & 0xffffffffu;
+    const uint64_t bound_low = bound & 0xffffffffu;
+    const uint64_t middle = (x >> 32) * bound_low + (x_low * bound_low >> 32);
+    const uint64_t other = x_low * (bound >> 32) + (middle & 0xffffffffu);
+
+    return (x >> 32) * (bound >> 32) + (middle >> 32) + (other >> 32);
 }
 
 #endif

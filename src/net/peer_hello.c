@@ -10,6 +10,7 @@
  * the reply is the end of it. One of which the acceptor, which has none yet, knows nothing has to
  * know the acceptor's incarnation instead (PEER-9). */
 #include "base/assert.h"
+#include "base/bytes.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/err.h"

@@ -5,6 +5,7 @@
  * they are. */
 #include <stdlib.h>
 
+#include "base/bytes.h"
 #include "base/hash.h"
 #include "sim/sim.h"
 

@@ -410,6 +410,59 @@ static void base__prng_repeats_and_stays_below(void **state)
     assert_true(hash_fnv64("n1", 2) != hash_fnv64("n2", 2));
 }
 
+/* What is stored and sent by it never changes: the vectors of draft-eastlake-fnv, whose first byte is the highest. */
+static void base__a_hash_of_128_bits_is_that_of_the_draft(void **state)
+{
+    static const struct {
+        const char *text;
+        const char *hex;
+    } vectors[] = {
+        {"", "6c62272e07bb014262b821756295c58d"},
+        {"a", "d228cb696f1a8caf78912b704e4a8964"},
+        {"foobar", "343e1662793c64bf6f0d3597ba446f18"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(vectors) / sizeof(vectors[0]); i++) {
+        unsigned char hash[16];
+        char hex[33];
+
+        hash_fnv128(vectors[i].text, strlen(vectors[i].text), hash);
+        for (size_t byte = 0; byte < 16; byte++)
+            (void)snprintf(hex + 2 * byte, 3, "%02x", (unsigned)hash[15 - byte]);
+        assert_string_equal(hex, vectors[i].hex);
+    }
+}
+
+static void base__a_draw_is_the_upper_half_of_a_product(void **state)
+{
+    struct prng a;
+    struct prng b;
+
+    (void)state;
+    prng_init(&a, 7);
+    for (int i = 0; i < 10000; i++) {
+        const unsigned shift = (unsigned)(prng_next(&a) & 63);
+        const uint64_t bound = prng_next(&a) >> shift;
+        uint64_t x;
+        uint64_t below;
+
+        b = a;
+        x = prng_next(&b);
+        below = prng_below(&a, bound);
+        assert_true(bound == 0 ? below == 0 : below < bound);
+        /* below * 2^64 <= x * bound, to 53 bits. */
+        assert_float_equal((float)((double)x / 18446744073709551616.0 * (double)bound),
+                           (float)below, (float)(1.0 + (double)bound / 1e6));
+    }
+    /* Both products of the middle carry. */
+    a.state = 0;
+    for (int i = 0; i < 1000; i++) {
+        b = a;
+        assert_true(prng_below(&a, UINT64_MAX) == prng_next(&b) - 1);
+    }
+}
+
 static void context_of_a_node(void *ctx, char *buf, size_t size)
 {
     (void)snprintf(buf, size, "node %s term 7", (const char *)ctx);
@@ -662,6 +715,8 @@ int main(void)
         cmocka_unit_test(base__nobody_reads_the_last_words),
         cmocka_unit_test(base__log_limit_counts_what_it_drops),
         cmocka_unit_test(base__prng_repeats_and_stays_below),
+        cmocka_unit_test(base__a_hash_of_128_bits_is_that_of_the_draft),
+        cmocka_unit_test(base__a_draw_is_the_upper_half_of_a_product),
         cmocka_unit_test(base__a_failed_assertion_says_where_and_what_node),
         cmocka_unit_test(base__a_mark_is_a_file_of_ones_own),
         cmocka_unit_test(base__budgets_are_charged_all_the_way_up),

@@ -17,6 +17,7 @@
 #include <cmocka.h>
 
 #include "base/base64.h"
+#include "base/bytes.h"
 #include "base/crc32c.h"
 #include "base/err.h"
 #include "base/exit_codes.h"
