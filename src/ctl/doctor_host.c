@@ -279,7 +279,7 @@ static void judge_descriptors(struct findings *f, const char *where, const char 
                               const struct conf *conf)
 {
     const uint64_t connections = conf != NULL ? conf->connections : CLIENT_CONNECTIONS_DEFAULT;
-    const uint64_t needed = connections + FDS_RESERVED + PEER_HALF_OPEN_MAX;
+    const uint64_t needed = connections + FDS_RESERVED + PEER_HALF_OPEN_MAX + HTTP_FDS_MAX;
     uint64_t limit = UINT64_MAX;
 
     (void)number_behind(limits, "Max open files", &limit);

@@ -289,8 +289,8 @@ static void on_accept_local(void *ctx, int fd, const struct sockaddr_storage *sa
 
 /* ---- limits ---- */
 
-/* Peers, even half-open ones, and the log must find a descriptor however many clients there are: a
- * log that cannot open its next segment stops the node. */
+/* Peers, even half-open ones, HTTP and the log must find a descriptor however many clients there
+ * are: a log that cannot open its next segment stops the node. */
 #define FDS_BESIDE_CLIENTS (FDS_RESERVED + PEER_HALF_OPEN_MAX + HTTP_FDS_MAX)
 
 uint64_t client_port_fds(unsigned connections)

@@ -412,7 +412,7 @@ static void doctor__a_process_is_held_against_the_file(void **state)
     assert_string_equal(p[0].config, "/etc/ridd/x.conf");
     assert_int_equal(p[0].uid, 990);
     doctor_judge_process(&found, &roots, &p[0], NULL);
-    expect(FINDING_OK, "descriptors", "65536 may be open, 10128 are needed");
+    expect(FINDING_OK, "descriptors", "65536 may be open, 10166 are needed");
     expect(FINDING_OK, "memory", "6.0 MiB resident");
     expect(FINDING_OK, "memory", "its cgroup has no limit");
     expect_none(FINDING_NOTE);
@@ -423,7 +423,7 @@ static void doctor__a_process_is_held_against_the_file(void **state)
     put_text(root, "fs/cgroup/system.slice/ridd@n2.service/memory.max", "1073741824\n");
     doctor_judge_process(&found, &roots, &p[0], NULL);
     expect(FINDING_WARN, "descriptors",
-           "1024 may be open, [limits] connections = 10000 needs 10128");
+           "1024 may be open, [limits] connections = 10000 needs 10166");
     expect(FINDING_WARN, "memory", "2.0 MiB of it are swapped out");
     expect(FINDING_WARN, "memory",
            "its cgroup may take 256 MiB, [limits] memory and the node itself "

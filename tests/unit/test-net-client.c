@@ -2009,7 +2009,7 @@ static rlim_t set_nofile(rlim_t n)
 
 static void net_client__limit_leaves_descriptors_for_others(void **state)
 {
-    const rlim_t before = set_nofile(FDS_RESERVED + PEER_HALF_OPEN_MAX + 3);
+    const rlim_t before = set_nofile(client_port_fds(3));
     struct client_port_conf conf = {.connections = 1000};
     struct host *h = *state;
     struct raw c[4];
