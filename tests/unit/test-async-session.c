@@ -432,7 +432,7 @@ static void session__who_cannot_be_asked_is_told(void **state)
     (void)state;
     start_get(c, "x", RIDD_VIA_LOCAL, &seen);
     run_all(c);
-    assert_int_equal(seen.status, RIDD_OTHER_ERROR);
+    assert_int_equal(seen.status, RIDD_DENIED);
     assert_int_equal(fake_count(s, "local_read"), 0);
     start_get(c, "x", RIDD_VIA_LOCAL, &seen);
     run_all(c);
