@@ -3,10 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -16,6 +19,10 @@
 #include "base/limits.h"
 
 #include "base/banned.h"
+
+#ifndef RIDD_SBINDIR
+#define RIDD_SBINDIR "/usr/sbin"
+#endif
 
 extern char **environ;
 
@@ -104,4 +111,24 @@ int command_run(const char *const *argv, unsigned timeout_ms, size_t bytes_max, 
         return err_origin(-ENOMEM);
     out->len--;
     return rc;
+}
+
+/* Beside this very program: of the same build, wherever that lies. */
+static bool find_beside(char *ret_path, size_t size)
+{
+    char self[PATH_MAX];
+    const ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+
+    if (n <= 0)
+        return false;
+    self[n] = '\0';
+    return (size_t)snprintf(ret_path, size, "%s/ridd", dirname(self)) < size &&
+           access(ret_path, X_OK) == 0;
+}
+
+bool command_find_ridd(char *ret_path, size_t size)
+{
+    return find_beside(ret_path, size) ||
+           ((size_t)snprintf(ret_path, size, "%s/ridd", RIDD_SBINDIR) < size &&
+            access(ret_path, X_OK) == 0);
 }

@@ -22,4 +22,7 @@
 int command_run(const char *const *argv, unsigned timeout_ms, size_t bytes_max, struct buf *out,
                 bool *ret_cut, int *ret_status);
 
+/* The ridd of this ridctl's build, or the one that is installed. False: there is none here. */
+bool command_find_ridd(char *ret_path, size_t size);
+
 #endif

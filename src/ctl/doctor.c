@@ -9,6 +9,7 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "ctl/command_int.h"
 #include "ctl/doctor_int.h"
 #include "verdict/verdict.h"
 
@@ -246,6 +247,34 @@ static void look_at_room(struct doctor *d, const char *name, const char *dir, ui
     doctor_judge_room(d->f, dir, &room);
 }
 
+/* Of a node that does not run: why it may not. One that runs has read its log. */
+static void look_at_log(struct doctor *d, const char *name, const char *dir)
+{
+    cleanup_buf struct buf out = BUF_INIT;
+    char path[PATH_MAX];
+    const char *const argv[] = {path, "--check-log", dir, NULL};
+    bool cut = false;
+    int status;
+    int rc;
+
+    if (!command_find_ridd(path, sizeof(path)))
+        return;
+    rc = command_run(argv, DOCTOR_LOG_MS, CTL_CHUNK_BYTES, &out, &cut, &status);
+    if (rc == 0)
+        doctor_judge_log(d->f, dir, name, status, out.len > 0 ? (const char *)out.data : "no log");
+    else
+        finding_add(d->f, FINDING_NOTE, "log", dir, "ridd --check-log DIR", "was not read: %s",
+                    strerror(-rc));
+}
+
+static bool does_answer(const struct doctor *d, const char *name)
+{
+    for (unsigned i = 0; i < d->n_nodes; i++)
+        if (d->nodes[i].status != NULL && strcmp(d->nodes[i].name, name) == 0)
+            return true;
+    return false;
+}
+
 static void look_at_dir(struct doctor *d, const char *name, const char *dir, const struct stat *st)
 {
     cleanup_free char *real = realpath(dir, NULL);
@@ -257,6 +286,8 @@ static void look_at_dir(struct doctor *d, const char *name, const char *dir, con
     if (doctor_find_mount(&d->roots, real != NULL ? real : dir, &mount))
         doctor_judge_mount(d->f, dir, &mount);
     look_at_room(d, name, dir, &free_bytes);
+    if (p == NULL && !does_answer(d, name))
+        look_at_log(d, name, dir);
     if (!was_measured(d, st->st_dev))
         measure(d, dir, free_bytes);
 }

@@ -121,11 +121,16 @@ static void judge_syncs(struct findings *f, const struct doctor_answer *a)
     const json_int_t p99_us = num(disk, "fsync_p99_us");
     const json_int_t election_us = num(a->status, "election_ms") * 1000;
     char next[FINDING_NEXT_BUF];
+    const json_int_t waits_ms = num(disk, "oldest_append_ms");
 
     if (p99_us <= 0 || election_us <= 0)
         return;
     (void)snprintf(next, sizeof(next), "on %s: ridctl doctor; iostat -x 1", name_of(a));
-    if (p99_us * (json_int_t)DOCTOR_ELECTION_SYNCS > election_us)
+    if (json_is_true(json_object_get(disk, "slow")) && waits_ms * 1000 > p99_us) /* STATUS-5 */
+        finding_add(f, FINDING_FAIL, "fsync", name_of(a), next,
+                    "a sync of its log has taken %lld ms so far, election_ms is %lld",
+                    (long long)waits_ms, (long long)(election_us / 1000));
+    else if (p99_us * (json_int_t)DOCTOR_ELECTION_SYNCS > election_us)
         finding_add(f, json_is_true(json_object_get(disk, "slow")) ? FINDING_FAIL : FINDING_WARN,
                     "fsync", name_of(a), next,
                     "its log's syncs took p99 %.1f ms (longest %.1f ms) in the last minute, "

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/exit_codes.h"
 #include "ctl/doctor_int.h"
 
 #include "base/banned.h"
@@ -253,4 +254,23 @@ void doctor_judge_owner(struct findings *f, const char *where, const struct stat
         finding_add(f, FINDING_NOTE, "owner", where, "systemctl cat ridd@",
                     "the node runs as root; a user of its own (ridd) is enough for it");
     }
+}
+
+void doctor_judge_log(struct findings *f, const char *where, const char *name, int status,
+                      const char *line)
+{
+    const char *verdict = strstr(line, "verdict=");
+    const char *said = verdict != NULL ? verdict + strlen("verdict=") : line;
+    char next[FINDING_NEXT_BUF];
+
+    if (status == 0) {
+        finding_add(f, FINDING_OK, "log", where, NULL, "%.*s", (int)strcspn(said, "\n"), said);
+        return;
+    }
+    (void)snprintf(next, sizeof(next),
+                   "empty it, 'ridd --id %s --rejoin' here, 'ridctl member rejoin %s' elsewhere",
+                   name[0] != '\0' ? name : "NAME", name[0] != '\0' ? name : "NAME");
+    finding_add(f, FINDING_FAIL, "log", where,
+                status == EXIT_DAMAGED ? next : "systemctl status 'ridd@*'; man 8 ridd", "%.*s",
+                (int)strcspn(said, "\n"), said);
 }

@@ -228,6 +228,8 @@ static bool take_process(const struct doctor_roots *roots, const char *pid,
     ret->uid = (uid_t)-1;
     (void)snprintf(name, sizeof(name), "%s/cmdline", pid);
     n = doctor_read(roots->proc, name, text, sizeof(text));
+    if (n == 0)
+        return false; /* it has ended, and nobody has asked how */
     if (n > 0) {
         take_word(text, (size_t)n, "--id", 'i', ret->id, sizeof(ret->id));
         take_word(text, (size_t)n, "--config", 'c', ret->config, sizeof(ret->config));

@@ -85,6 +85,10 @@ struct doctor_room {
     uint64_t state_bytes;    /* of the state's file, as the node says; 0: not known */
 };
 void doctor_judge_room(struct findings *f, const char *where, const struct doctor_room *r);
+/* What `ridd --check-log` says of the log in a data directory, its exit status and first line, of a
+ * node that does not run. name: whose it is, "": not known. */
+void doctor_judge_log(struct findings *f, const char *where, const char *name, int status,
+                      const char *line);
 /* run_by: who runs the node; (uid_t)-1: nobody is seen to. */
 void doctor_judge_owner(struct findings *f, const char *where, const struct stat *st, uid_t run_by);
 

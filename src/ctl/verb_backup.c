@@ -1,40 +1,16 @@
 /* backup: its words, and restore, which is ridd's to do: only that touches data directories. */
 #include <errno.h>
-#include <libgen.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "ctl/backup_int.h"
+#include "ctl/command_int.h"
 
 #include "base/banned.h"
 
-#ifndef RIDD_SBINDIR
-#define RIDD_SBINDIR "/usr/sbin"
-#endif
-
 /* ---- restore ---- */
-
-/* Beside this very program: of the same build, wherever that lies. */
-static bool find_beside(char *ret_path, size_t size)
-{
-    char self[PATH_MAX];
-    const ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-
-    if (n <= 0)
-        return false;
-    self[n] = '\0';
-    return (size_t)snprintf(ret_path, size, "%s/ridd", dirname(self)) < size &&
-           access(ret_path, X_OK) == 0;
-}
-
-static bool find_ridd(char *ret_path, size_t size)
-{
-    return find_beside(ret_path, size) ||
-           ((size_t)snprintf(ret_path, size, "%s/ridd", RIDD_SBINDIR) < size &&
-            access(ret_path, X_OK) == 0);
-}
 
 /* The file that every other verb would take; NULL: ridd's own. */
 static const char *conf_path(const struct ctl *ctl)
@@ -64,7 +40,7 @@ static int restore(struct ctl *ctl)
                       "and no --endpoints");
     if (ctl->json)
         return report(ctl, CTL_EXIT_USAGE, "--json goes with save, verify and inspect");
-    if (!find_ridd(path, sizeof(path)))
+    if (!command_find_ridd(path, sizeof(path)))
         return report(
             ctl, CTL_EXIT_CONF,
             "it is done by ridd, which is not installed here: there is none beside ridctl "

@@ -1,4 +1,4 @@
-/* `ridd --init` and `ridd --dump-log`: what is done to a data directory while no daemon runs on it.
+/* `ridd --init`, `--dump-log` and `--check-log`: what is done to a data directory while no daemon runs on it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -169,7 +169,7 @@ static void say_dump(const char *dir, int rc)
     }
 }
 
-int node_dump_log(const char *dir)
+int node_dump_log(const char *dir, bool records)
 {
     struct store_conf store = {.segment_first_bytes = STORE_SEGMENT_FIRST_BYTES,
                                .segment_bytes = STORE_SEGMENT_BYTES};
@@ -188,7 +188,7 @@ int node_dump_log(const char *dir)
         return EXIT_IO_ERROR;
     }
     err_reset();
-    rc = store_dump(&store, stdout);
+    rc = records ? store_dump(&store, stdout) : store_dump_verdict(&store, stdout);
     vfs_posix_free(store.vfs);
     if (fflush(stdout) != 0)
         rc = -errno;

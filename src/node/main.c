@@ -25,7 +25,8 @@ static const char usage_text[] =
     "                                                    begin another cluster with a backup, "
     "once\n"
     "       ridd [--config FILE] [--id NAME] --check-config | --print-config\n"
-    "       ridd --dump-log DIR | --recover-alone DIR [--yes] | --version | --help\n";
+    "       ridd --check-log DIR | --dump-log DIR | --recover-alone DIR [--yes]\n"
+    "       ridd --version | --help\n";
 
 static const char help_text[] =
     "\n"
@@ -46,6 +47,7 @@ static const char help_text[] =
     "      --check-config   read the configuration, print every problem with its line, exit 0 or "
     "78\n"
     "      --print-config   print the configuration in force, defaults included\n"
+    "      --check-log DIR  read the log in a data directory, print a verdict, exit 0 or 65\n"
     "      --dump-log DIR   print the log in a data directory, one line a record, and a verdict\n"
     "      --recover-alone DIR [--yes]\n"
     "                       the majority is lost for ever: print what the node has (and exit "
@@ -64,7 +66,7 @@ static const char help_text[] =
     "A first cluster on this machine: tools/quickstart. Manual: ridd(8), ridd.conf(5), "
     "ridctl(1).\n";
 
-enum action { RUN, INIT, JOIN, REJOIN, RESTORE, CHECK, PRINT, DUMP, RECOVER };
+enum action { RUN, INIT, JOIN, REJOIN, RESTORE, CHECK, PRINT, DUMP, CHECK_LOG, RECOVER };
 
 enum {
     OPT_INIT = 256,
@@ -74,6 +76,7 @@ enum {
     OPT_CHECK,
     OPT_PRINT,
     OPT_DUMP,
+    OPT_CHECK_LOG,
     OPT_RECOVER,
     OPT_YES,
     OPT_VERSION
@@ -88,6 +91,7 @@ static const struct option options[] = {{"config", required_argument, NULL, 'c'}
                                         {"check-config", no_argument, NULL, OPT_CHECK},
                                         {"print-config", no_argument, NULL, OPT_PRINT},
                                         {"dump-log", required_argument, NULL, OPT_DUMP},
+                                        {"check-log", required_argument, NULL, OPT_CHECK_LOG},
                                         {"recover-alone", required_argument, NULL, OPT_RECOVER},
                                         {"yes", no_argument, NULL, OPT_YES},
                                         {"version", no_argument, NULL, OPT_VERSION},
@@ -145,6 +149,7 @@ static int act(enum action action, const char *path, const char *id, const char 
             conf_print(conf, stdout);
             break;
         case DUMP:
+        case CHECK_LOG:
         case RECOVER:
             break;
         }
@@ -214,6 +219,11 @@ int main(int argc, char **argv)
             dir = optarg;
             n_actions++;
             break;
+        case OPT_CHECK_LOG:
+            action = CHECK_LOG;
+            dir = optarg;
+            n_actions++;
+            break;
         case OPT_RECOVER:
             action = RECOVER;
             dir = optarg;
@@ -237,12 +247,12 @@ int main(int argc, char **argv)
         return usage("unexpected argument", argv[optind]);
     if (n_actions > 1)
         return usage("only one of --init, --join, --rejoin, --restore, --check-config, "
-                     "--print-config, --dump-log, --recover-alone at a time",
+                     "--print-config, --check-log, --dump-log, --recover-alone at a time",
                      NULL);
     if (yes && action != RECOVER)
         return usage("--yes goes with --recover-alone", NULL);
-    if (action == DUMP)
-        return node_dump_log(dir);
+    if (action == DUMP || action == CHECK_LOG)
+        return node_dump_log(dir, action == DUMP);
     if (action == RECOVER)
         return node_recover_alone(dir, yes);
     return act(action, path, id, file, started_us);

@@ -36,7 +36,8 @@ int node_recover_alone(const char *dir, bool yes);
 /* `ridd --check-config`, of a file that reads well: one address by two names is a problem, an even
  * number of nodes is worth a word. Asks the resolver. Returns the exit code. */
 int node_check(const struct conf *conf);
-/* `ridd --dump-log DIR`: DIR is a data directory or its wal folder. Returns the exit code. */
-int node_dump_log(const char *dir);
+/* `ridd --dump-log DIR`, or, without the records, `--check-log DIR`: DIR is a data directory or its
+ * wal folder. Returns the exit code. */
+int node_dump_log(const char *dir, bool records);
 
 #endif

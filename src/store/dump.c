@@ -256,14 +256,14 @@ static void print_verdict(const struct recovery *rv, int verdict, FILE *out)
     }
 }
 
-int store_dump(const struct store_conf *conf, FILE *out)
+static int dump(const struct store_conf *conf, bool records, FILE *out)
 {
     cleanup_recovery struct recovery rv = {0};
     int verdict = recovery_run(&rv, conf, false);
     char text[512];
 
     (void)snprintf(text, sizeof(text), "%s", err_text());
-    for (size_t i = 0; i < rv.n_files; i++) {
+    for (size_t i = 0; records && i < rv.n_files; i++) {
         int rc;
 
         if (i < rv.first)
@@ -277,4 +277,14 @@ int store_dump(const struct store_conf *conf, FILE *out)
     (void)err_say(0, "%s", text);
     print_verdict(&rv, verdict, out);
     return ferror(out) ? err_origin(err_say(-EIO, "cannot write the dump")) : verdict;
+}
+
+int store_dump(const struct store_conf *conf, FILE *out)
+{
+    return dump(conf, true, out);
+}
+
+int store_dump_verdict(const struct store_conf *conf, FILE *out)
+{
+    return dump(conf, false, out);
 }

@@ -209,6 +209,8 @@ bool store_take_slow(struct store *s, struct store_slow *ret);
  * it can. 0: clean or torn tail; STORE_E_*; -errno. Opens read-only, repairs nothing. With
  * conf->node_id 0 identity is read from the first segment and not checked. */
 int store_dump(const struct store_conf *conf, FILE *out);
+/* The verdict line alone. */
+int store_dump_verdict(const struct store_conf *conf, FILE *out);
 
 /* Bytes that a record with such a payload takes in the log. */
 size_t store_record_bytes(size_t payload_len);

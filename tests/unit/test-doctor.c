@@ -471,6 +471,40 @@ static void load_conf(struct conf *conf, const char *peers)
     assert_int_equal(rc, 0);
 }
 
+/* STATUS-5: of a log that cannot be read, which file and where, and the way out. */
+static void doctor__a_log_that_is_damaged(void **state)
+{
+    (void)state;
+    doctor_judge_log(&found, "/d/n3", "n3", 0, "verdict=clean batch=7 last_index=9\n");
+    expect(FINDING_OK, "log", "clean batch=7");
+    doctor_judge_log(&found, "/d/n3", "n3", 65,
+                     "verdict=damaged: 'wal/2.wal' offset 8000, index 14\nmore\n");
+    expect(FINDING_FAIL, "log", "damaged: 'wal/2.wal' offset 8000, index 14");
+    assert_non_null(strstr(found.list[1].next, "ridctl member rejoin n3"));
+    doctor_judge_log(&found, "/d/n3", "", 78, "verdict=newer: a later version");
+    expect(FINDING_FAIL, "log", "newer: a later version");
+    expect_next_steps();
+    forget(NULL);
+}
+
+/* STATUS-5: by the sync that does not end, not by the quick ones before it. */
+static void doctor__a_disk_that_stands(void **state)
+{
+    struct doctor_answer a = {"n3", "h3:1", NULL};
+    json_t *s = status(PACKAGE_VERSION, 500, 900, "");
+
+    (void)state;
+    a.status = s;
+    (void)json_object_set_new(
+        s, "disk",
+        json_pack("{s:b,s:i,s:i}", "slow", 1, "fsync_p99_us", 900, "oldest_append_ms", 420));
+    doctor_judge_answers(&found, &a, 1, NULL);
+    expect(FINDING_FAIL, "fsync", "a sync of its log has taken 420 ms so far");
+    expect_next_steps();
+    forget(NULL);
+    json_decref(s);
+}
+
 static void doctor__nodes_are_held_against_each_other(void **state)
 {
     static struct conf conf;
@@ -640,6 +674,8 @@ int main(void)
         TEST(doctor__a_slow_clock_is_told),
         TEST(doctor__memory_of_the_machine),
         TEST(doctor__a_process_is_held_against_the_file),
+        TEST(doctor__a_log_that_is_damaged),
+        TEST(doctor__a_disk_that_stands),
         TEST(doctor__nodes_are_held_against_each_other),
         TEST(doctor__names_and_ports_are_tried),
         TEST(doctor__units_are_told),
