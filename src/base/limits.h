@@ -1116,7 +1116,7 @@ static_assert(CTL_KEYS_WRITES <= SESSION_ANSWERS_MAX, "what is under way can be 
 #define DOCTOR_FILE_BYTES     (1 << 20)
 #define DOCTOR_SYNC_SIZE_MAX  (64u << 10)
 /* For `ridd --check-log`, which reads some hundred mebibytes; then it is a note that it was not. */
-#define DOCTOR_LOG_MS         20000u
+#define DOCTOR_LOG_MS 20000u
 /* Below so much free room nothing is measured: the node may need it. */
 #define DOCTOR_MEASURE_FREE_BYTES (16u << 20)
 /* A file of a measurement that is so old was left by one that was killed, and is removed. */

@@ -261,12 +261,14 @@ void doctor_judge_log(struct findings *f, const char *where, const char *name, i
 {
     const char *verdict = strstr(line, "verdict=");
     const char *said = verdict != NULL ? verdict + strlen("verdict=") : line;
+    const char *why = strstr(said, ": ");
     char next[FINDING_NEXT_BUF];
 
     if (status == 0) {
         finding_add(f, FINDING_OK, "log", where, NULL, "%.*s", (int)strcspn(said, "\n"), said);
         return;
     }
+    said = why != NULL ? why + 2 : said; /* which begins with what is wrong */
     (void)snprintf(next, sizeof(next),
                    "empty it, 'ridd --id %s --rejoin' here, 'ridctl member rejoin %s' elsewhere",
                    name[0] != '\0' ? name : "NAME", name[0] != '\0' ? name : "NAME");

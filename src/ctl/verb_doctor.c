@@ -62,12 +62,24 @@ static void print_finding(const struct finding *x, unsigned columns)
     print_words(next, TEXT_COLUMN, columns);
 }
 
+/* What follows from something else: that a node cannot be reached, say, from its log. */
+static bool is_effect(const struct finding *x)
+{
+    return strcmp(x->check, "reach") == 0 || strcmp(x->check, "cluster") == 0;
+}
+
+/* The first of that level that is a cause, or the first. */
 static const struct finding *first_of(const struct findings *f, enum finding_level level)
 {
-    for (unsigned i = 0; i < f->n; i++)
-        if (f->list[i].level == level)
-            return &f->list[i];
-    return NULL;
+    const struct finding *first = NULL;
+
+    for (unsigned i = 0; i < f->n; i++) {
+        const struct finding *x = &f->list[i];
+
+        if (x->level == level && (first == NULL || (is_effect(first) && !is_effect(x))))
+            first = x;
+    }
+    return first;
 }
 
 static void sentence(const struct findings *f, char *ret, size_t size)

@@ -1,5 +1,5 @@
-/* `ridd --init`, `--dump-log` and `--check-log`: what is done to a data directory while no daemon runs on it.
- */
+/* `ridd --init`, `--dump-log` and `--check-log`: what is done to a data directory while no daemon
+ * runs on it. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>

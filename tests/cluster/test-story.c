@@ -236,9 +236,13 @@ static void add_text(struct buf *out, const char *from, const char *to)
             from = end != NULL ? end + 1 : to;
             continue;
         }
-        if (fresh && out->len > 0 && *from != ' ' && *from != '\n')
+        if (fresh && (*from == ' ' || *from == '\n')) {
+            from++;
+            continue;
+        }
+        if (fresh && out->len > 0)
             assert_int_equal(buf_add_str(out, "\n"), 0);
-        fresh = fresh && (*from == ' ' || *from == '\n');
+        fresh = false;
         if (strncmp(from, "&#160;", 6) == 0) {
             assert_int_equal(buf_add_u8(out, ' '), 0);
             from += 6;
@@ -419,6 +423,14 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, "cannot write '%s'\n", path);
         return 1;
     }
+    tell("# Five nights\n\n"
+         "A disk that is slow, one that is full, a node that is cut off, a wrong configuration, a "
+         "damaged node:\neach is found with three looks, `ridctl status` on any machine, `ridctl "
+         "doctor` on the one that status\nnames, and the page of a node that is well.\n\n"
+         "This is what `tests/cluster/test-story` saw, which makes all five on real nodes and asks "
+         "for the words that\nmatter here; it writes this file (`RIDD_STORY=FILE`). Addresses and "
+         "paths are those of [OPERATIONS.md](OPERATIONS.md),\nand all three nodes ran on one "
+         "machine.\n");
     rc = harness_main(argc, argv, tests, NULL, NULL);
     if (story != NULL && fclose(story) != 0)
         rc = 1;

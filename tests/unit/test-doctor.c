@@ -478,11 +478,11 @@ static void doctor__a_log_that_is_damaged(void **state)
     doctor_judge_log(&found, "/d/n3", "n3", 0, "verdict=clean batch=7 last_index=9\n");
     expect(FINDING_OK, "log", "clean batch=7");
     doctor_judge_log(&found, "/d/n3", "n3", 65,
-                     "verdict=damaged: 'wal/2.wal' offset 8000, index 14\nmore\n");
-    expect(FINDING_FAIL, "log", "damaged: 'wal/2.wal' offset 8000, index 14");
+                     "verdict=damaged: damaged log: 'wal/2.wal' offset 8000, index 14\nmore\n");
+    expect(FINDING_FAIL, "log", "damaged log: 'wal/2.wal' offset 8000, index 14");
     assert_non_null(strstr(found.list[1].next, "ridctl member rejoin n3"));
     doctor_judge_log(&found, "/d/n3", "", 78, "verdict=newer: a later version");
-    expect(FINDING_FAIL, "log", "newer: a later version");
+    expect(FINDING_FAIL, "log", "a later version");
     expect_next_steps();
     forget(NULL);
 }
