@@ -307,7 +307,7 @@ static void client__a_followed_hint_does_not_hide_what_came_of_it(void **state)
 {
     static const struct fake_step closing[] = {{NULL, FAKE_CLOSE, NULL, 0}};
     static const struct fake_step silent[] = {{NULL, FAKE_SILENT, NULL, 0}};
-    char hint[256];
+    char hint[320];
     struct fake_step steps[] = {{NULL, FAKE_REPLY, hint, 0}};
 
     (void)state;
@@ -332,7 +332,7 @@ static void client__a_followed_hint_does_not_hide_what_came_of_it(void **state)
 /* A server that names a path of this host as the leader is not followed there (ACCESS-6). */
 static void client__a_hint_is_an_address_and_no_path(void **state)
 {
-    char hint[256];
+    char hint[320];
     struct fake_step steps[] = {{NULL, FAKE_REPLY, hint, 0}};
     struct sockaddr_un un = {.sun_family = AF_UNIX};
     struct fake_server *s = fake_start(STEPS(steps));
@@ -369,7 +369,7 @@ static void client__a_hint_is_followed_out_of_the_list_and_remembered(void **sta
 {
     static const struct fake_step leader_steps[] = {{"write", FAKE_REPLY, WRITE_OK, 0},
                                                     {NULL, FAKE_REPLY, READ_OK, 0}};
-    char hint[256];
+    char hint[320];
     struct fake_step steps[] = {{NULL, FAKE_REPLY, hint, 0}};
     struct fake_server *leader = fake_start(STEPS(leader_steps));
     struct fake_server *s = fake_start(STEPS(steps));
@@ -393,8 +393,8 @@ static void client__a_hint_is_followed_out_of_the_list_and_remembered(void **sta
 
 static void client__two_nodes_that_name_each_other_are_not_asked_for_ever(void **state)
 {
-    char hint_a[256];
-    char hint_b[256];
+    char hint_a[320];
+    char hint_b[320];
     struct fake_step steps_a[] = {{NULL, FAKE_REPLY, hint_b, 0}};
     struct fake_step steps_b[] = {{NULL, FAKE_REPLY, hint_a, 0}};
     struct fake_server *a = fake_start(STEPS(steps_a));
@@ -426,7 +426,7 @@ static void client__two_nodes_that_name_each_other_are_not_asked_for_ever(void *
 static void client__without_a_hint_the_others_are_asked(void **state)
 {
     static const struct fake_step leader_steps[] = {{NULL, FAKE_REPLY, WRITE_OK, 0}};
-    char no_hint[256];
+    char no_hint[320];
     struct fake_step steps[] = {{NULL, FAKE_REPLY, no_hint, 0}};
     struct fake_server *leader = fake_start(STEPS(leader_steps));
     struct fake_server *s = fake_start(STEPS(steps));
@@ -454,7 +454,7 @@ static void client__without_a_hint_the_others_are_asked(void **state)
 static void client__a_hint_at_a_dead_node_leads_back_to_the_list(void **state)
 {
     static const struct fake_step new_leader_steps[] = {{NULL, FAKE_REPLY, WRITE_OK, 0}};
-    char hint[256];
+    char hint[320];
     char dead[32];
     struct fake_step steps[] = {{NULL, FAKE_REPLY, hint, 0}};
     int fd = fake_refusing_port(dead, sizeof(dead));
