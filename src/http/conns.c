@@ -116,6 +116,8 @@ struct bufferevent *http_conn_accept(struct event_base *base, void *arg)
     if (c->bev == NULL)
         return NULL;
     bufferevent_incref(c->bev);
+    /* evhttp goes on reading while an answer is being sent, as much as comes (HTTP-4). */
+    bufferevent_setwatermark(c->bev, EV_READ, 0, HTTP_AHEAD_BYTES_MAX);
     c->deadline_us = c->since_us + HTTP_FIRST_US;
     h->stats.n_accepted++;
     if (h->stats.n_open++ == 0)

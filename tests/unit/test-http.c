@@ -883,6 +883,41 @@ static void http__who_does_not_read_is_closed(void **state)
     end(&w);
 }
 
+/* HTTP-4: no more of it is taken in than sockets hold. */
+static void http__who_sends_on_and_does_not_read_costs_no_memory(void **state)
+{
+    static char chunk[65536];
+    static const char plain[] = "GET /plain HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    const size_t much = 64u << 20;
+    struct world w;
+    char answer[4096];
+    struct pollfd pfd;
+    size_t sent = 0;
+    int fd;
+
+    (void)state;
+    begin(&w);
+    fd = dial(&w);
+    send_request(&w, fd, "GET /big", "");
+    ask(&w, "GET /plain", "", answer, sizeof(answer)); /* by then it has been answered */
+    for (size_t i = 0; i < sizeof(chunk); i++)
+        chunk[i] = plain[i % (sizeof(plain) - 1)];
+    pfd = (struct pollfd){.fd = fd, .events = POLLOUT};
+    while (sent < much && poll(&pfd, 1, 500) == 1) {
+        const ssize_t n = send(fd, chunk, sizeof(chunk), MSG_NOSIGNAL | MSG_DONTWAIT);
+
+        assert_true(n > 0 || errno == EAGAIN);
+        if (n > 0)
+            sent += (size_t)n;
+    }
+    assert_true(sent < much);
+    (void)close(fd);
+    /* Others are answered. */
+    ask(&w, "GET /plain", "", answer, sizeof(answer));
+    expect_begin(answer, "HTTP/1.1 200 OK\r\n");
+    end(&w);
+}
+
 static void http__a_loop_that_stands_is_told(void **state)
 {
     struct world w;
@@ -1020,6 +1055,7 @@ int main(void)
         cmocka_unit_test(http__who_drips_is_closed_all_the_same),
         cmocka_unit_test(http__a_connection_without_a_next_request_is_closed),
         cmocka_unit_test(http__who_does_not_read_is_closed),
+        cmocka_unit_test(http__who_sends_on_and_does_not_read_costs_no_memory),
         cmocka_unit_test(http__a_loop_that_stands_is_told),
         cmocka_unit_test(http__ends_with_all_that_is_under_way),
         cmocka_unit_test(http__who_answers_late_is_told_when_it_is_too_late),
