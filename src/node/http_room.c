@@ -1,9 +1,9 @@
 /* How much room the file system of the data directory has, for /metrics.
  *
  * The kernel may have to ask a disk or a server for it, and one that hangs makes whoever asks wait:
- * that must not be the thread which says that the loop stands (HTTP-2). So a thread of its own asks,
- * once for each scrape, and the scrape has what the one before it found. A thread that hangs is left
- * alone: its memory belongs to it as well, and there is never a second one. */
+ * that must not be the thread which says that the loop stands (HTTP-2). So a thread of its own
+ * asks, once for each scrape, and the scrape has what the one before it found. A thread that hangs
+ * is left alone: its memory belongs to it as well, and there is never a second one. */
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/statvfs.h>
