@@ -802,6 +802,34 @@ static void http__nobody_is_taken_while_all_are_being_answered(void **state)
     end(&w);
 }
 
+/* HTTP-4: also those that ask and do not read. */
+static void http__who_does_not_read_makes_room(void **state)
+{
+    struct world w;
+    struct pollfd fds[HTTP_CONNECTIONS_MAX];
+    char answer[4096];
+    struct pollfd p;
+
+    (void)state;
+    begin(&w);
+    for (unsigned i = 0; i < HTTP_CONNECTIONS_MAX; i++) {
+        fds[i] = (struct pollfd){.fd = dial(&w), .events = POLLIN};
+        send_request(&w, fds[i].fd, "GET /big", "");
+        assert_int_equal(poll(&fds[i], 1, 20000), 1);
+    }
+    p = (struct pollfd){.fd = dial(&w), .events = POLLIN};
+    send_request(&w, p.fd, "GET /plain", "Connection: close\r\n");
+    assert_int_equal(poll(&p, 1, 300), 0);
+    added_us += HTTP_UNREAD_US + 1;
+    assert_int_equal(poll(&p, 1, 5000), 1); /* long before the others' time is over */
+    (void)read_all(p.fd, answer, sizeof(answer));
+    expect_in(answer, "\r\n\r\nplain\n");
+    (void)close(p.fd);
+    for (unsigned i = 0; i < HTTP_CONNECTIONS_MAX; i++)
+        (void)close(fds[i].fd);
+    end(&w);
+}
+
 /* HTTP-5 */
 static void http__who_drips_is_closed_all_the_same(void **state)
 {
@@ -1052,6 +1080,7 @@ int main(void)
         cmocka_unit_test(http__requests_in_a_row_are_answered_in_order),
         cmocka_unit_test(http__many_idle_connections_keep_nobody_out),
         cmocka_unit_test(http__nobody_is_taken_while_all_are_being_answered),
+        cmocka_unit_test(http__who_does_not_read_makes_room),
         cmocka_unit_test(http__who_drips_is_closed_all_the_same),
         cmocka_unit_test(http__a_connection_without_a_next_request_is_closed),
         cmocka_unit_test(http__who_does_not_read_is_closed),
