@@ -1238,6 +1238,9 @@ static_assert(CTL_KEYS_WRITES <= SESSION_ANSWERS_MAX, "what is under way can be 
 #define HTTP_HEAD_BYTES_MAX 8192
 /* There is nothing that a body could say. Beyond: 413, by evhttp. */
 #define HTTP_BODY_BYTES_MAX 1024
+/* What a client may send ahead of its answers: behind it its socket is not read. Two heads that are
+ * as large as may be, so that one that is too large is seen to be so. */
+#define HTTP_AHEAD_BYTES_MAX (2u * HTTP_HEAD_BYTES_MAX)
 /* A path and its query; a longer one is not found (404). */
 #define HTTP_PATH_BYTES_MAX 256u
 /* Parameters of a query; with more of them it is refused (400). */
@@ -1257,6 +1260,9 @@ static_assert(CTL_KEYS_WRITES <= SESSION_ANSWERS_MAX, "what is under way can be 
 #define HTTP_NEXT_US  30000000u
 /* From a request to the last byte of its answer taken by the client: then it is closed. */
 #define HTTP_ANSWER_US 15000000u
+/* Whose answer has been made for so long and is not taken yet makes room for a new connection, as
+ * those do that ask nothing: a probe must not wait for clients that do not read. */
+#define HTTP_UNREAD_US 2000000u
 /* How often that is looked at, while there are connections. */
 #define HTTP_LOOK_US 100000u
 /* What the loop said is so fresh for whoever asks next: however many ask, the loop answers each

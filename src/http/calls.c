@@ -34,6 +34,7 @@ static void on_complete(struct evhttp_request *req, void *arg)
     if (c == NULL)
         return;
     c->busy = false;
+    c->answered_us = 0;
     c->since_us = clock_mono_us();
     c->deadline_us = c->since_us + HTTP_NEXT_US;
 }
@@ -51,10 +52,13 @@ static void send_answer(struct http *h, struct evhttp_request *req, int status, 
                         const char *policy, const struct buf *body)
 {
     struct evkeyvalq *headers = evhttp_request_get_output_headers(req);
+    struct conn *c = http_conn_of(h, req);
     struct evbuffer *out = evbuffer_new();
     char length[24];
 
     count(h, status);
+    if (c != NULL)
+        c->answered_us = clock_mono_us();
     /* No copy stays in the browser, no script of another page reads it, nothing on it runs that
      * the page does not allow (HTTP-6). */
     (void)evhttp_add_header(headers, "Content-Type", type);
@@ -232,6 +236,7 @@ void http_on_request(struct evhttp_request *req, void *arg)
 
     if (c != NULL) {
         c->busy = true;
+        c->answered_us = 0;
         c->since_us = clock_mono_us();
         c->deadline_us = c->since_us + HTTP_ANSWER_US;
         http_conns_look_for_room(h);

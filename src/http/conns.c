@@ -32,15 +32,23 @@ void http_conn_let_go(struct http *h, struct conn *c)
     h->stats.n_open--;
 }
 
-/* Of those that wait for a request, also for the rest of one: whoever has done so longest. */
+static bool may_go(const struct conn *c, uint64_t now_us)
+{
+    return c->bev != NULL &&
+           (!c->busy || (c->answered_us != 0 && now_us >= c->answered_us + HTTP_UNREAD_US));
+}
+
+/* Of those that wait for a request, also for the rest of one, and of those that do not read their
+ * answer: whoever has done so longest. */
 static struct conn *longest_waiting(struct http *h)
 {
+    const uint64_t now_us = clock_mono_us();
     struct conn *found = NULL;
 
     for (unsigned i = 0; i < HTTP_CONNECTIONS_MAX; i++) {
         struct conn *c = &h->conns[i];
 
-        if (c->bev != NULL && !c->busy && (found == NULL || c->since_us < found->since_us))
+        if (may_go(c, now_us) && (found == NULL || c->since_us < found->since_us))
             found = c;
     }
     return found;
@@ -116,6 +124,8 @@ struct bufferevent *http_conn_accept(struct event_base *base, void *arg)
     if (c->bev == NULL)
         return NULL;
     bufferevent_incref(c->bev);
+    /* evhttp goes on reading while an answer is being sent, as much as comes (HTTP-4). */
+    bufferevent_setwatermark(c->bev, EV_READ, 0, HTTP_AHEAD_BYTES_MAX);
     c->deadline_us = c->since_us + HTTP_FIRST_US;
     h->stats.n_accepted++;
     if (h->stats.n_open++ == 0)

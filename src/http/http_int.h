@@ -19,7 +19,8 @@ struct conn {
     struct bufferevent *bev; /* counted; NULL: a free place */
     uint64_t since_us;       /* it waits for a request, or is answered, since then */
     uint64_t deadline_us;
-    bool busy; /* being answered */
+    bool busy;            /* being answered */
+    uint64_t answered_us; /* busy: since then the client has its answer to read; 0: not yet */
 };
 
 struct http_call {

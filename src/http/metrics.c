@@ -247,7 +247,7 @@ static void log_queued(struct writer *w)
 
 static void disk_free(struct writer *w)
 {
-    if (w->s->disk_free_bytes != 0)
+    if (w->s->disk_free_bytes != METRICS_UNKNOWN)
         metrics_u64(w, w->s->disk_free_bytes);
 }
 

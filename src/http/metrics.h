@@ -18,7 +18,8 @@
 #include "http/board.h"
 #include "http/http.h"
 
-#define METRICS_TYPE "text/plain; version=0.0.4; charset=utf-8"
+#define METRICS_UNKNOWN UINT64_MAX
+#define METRICS_TYPE    "text/plain; version=0.0.4; charset=utf-8"
 
 /* What the host of the engine adds: on its loop. */
 struct metrics_host {
@@ -49,7 +50,7 @@ struct metrics_facts {
 /* Known on the thread of HTTP alone. */
 struct metrics_server {
     uint64_t rss_bytes;       /* of the process */
-    uint64_t disk_free_bytes; /* of the data directory's file system; 0: not known */
+    uint64_t disk_free_bytes; /* of the data directory's file system, or METRICS_UNKNOWN */
     struct http_stats stats;
     struct board_costs costs;
 };

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <arpa/inet.h>
@@ -26,15 +27,25 @@
  * a node, and it must not fall with them. What was being done is abandoned with its memory. */
 static _Thread_local struct http *http_of_thread;
 
+/* The code of those for which it would call abort(); no header of it says so. */
+#define FATAL_ABORT ((int)0xdeaddead)
+
 static void on_fatal(int code)
 {
     struct http *h = http_of_thread;
 
-    if (h == NULL)
-        _exit(code);
+    if (h == NULL) {
+        /* As without us: a core that says where, or an exit. */
+        if (code == FATAL_ABORT)
+            abort();
+        return;
+    }
     atomic_store(&h->failed, true);
     if (h->ops.failed != NULL)
         h->ops.failed(h->ops.ctx, "libevent has met what it calls fatal");
+    /* Who connects is refused, and does not wait for an answer that never comes. */
+    if (h->listener != NULL)
+        (void)shutdown(evconnlistener_get_fd(h->listener), SHUT_RDWR);
     pthread_exit(NULL);
 }
 

@@ -6,6 +6,7 @@
 
 #include "engine/engine.h"
 #include "http/http.h"
+#include "http/metrics.h"
 #include "node/node_int.h"
 #include "page/pages.h"
 
@@ -32,12 +33,12 @@ enum node_http_stage {
 };
 
 struct node_http {
-    struct node *node;   /* the loop's: no page looks at it */
-    const char *name;    /* borrowed, never changes */
-    const char *dir;     /* likewise: the data directory */
-    struct board *board; /* owned */
-    struct http *http;   /* owned */
-    struct pages *pages; /* owned: what is shown of the whole cluster */
+    struct node *node;      /* the loop's: no page looks at it */
+    const char *name;       /* borrowed, never changes */
+    struct board *board;    /* owned */
+    struct http *http;      /* owned */
+    struct pages *pages;    /* owned: what is shown of the whole cluster */
+    struct node_room *room; /* owned */
     struct http_handler handlers[HTTP_PAGES_MAX];
     struct event *event;        /* owned; of the loop */
     _Atomic uint64_t turned_us; /* when the loop did last */
@@ -49,6 +50,13 @@ bool node_http_fill(void *ctx, unsigned kind, struct buf *out);
 
 /* http_ready.c: what /readyz says; into out a line for each check. Pure. */
 bool node_http_is_ready(const struct node_ready *r, struct buf *out);
+
+/* http_room.c: free bytes of a directory's file system, without waiting; METRICS_UNKNOWN: not known
+ * yet, or whoever is asked hangs. One thread may ask. NULL: no memory. */
+struct node_room;
+struct node_room *node_room_new(const char *dir);
+uint64_t node_room_bytes(struct node_room *r);
+void node_room_free(struct node_room *r);
 
 /* http_pages.c: the table, into h->handlers; how many. Its functions run on the thread of HTTP; ctx
  * of each is the struct node_http. */

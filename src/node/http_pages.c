@@ -1,7 +1,6 @@
 /* The pages that a node shows by HTTP. A new one is a line of the table at the end and a function.
  */
 #include <string.h>
-#include <sys/statvfs.h>
 
 #include "http/metrics.h"
 #include "node/http_int.h"
@@ -118,14 +117,6 @@ static void answer_events(void *ctx, struct http_call *call, const struct buf *f
 
 /* ---- /metrics ---- */
 
-/* Not on the loop: the kernel may have to ask a disk for it. */
-static uint64_t free_bytes(const char *dir)
-{
-    struct statvfs st;
-
-    return statvfs(dir, &st) == 0 ? (uint64_t)st.f_bavail * st.f_frsize : 0;
-}
-
 static void answer_metrics(void *ctx, struct http_call *call, const struct buf *facts)
 {
     struct node_http *h = ctx;
@@ -134,7 +125,7 @@ static void answer_metrics(void *ctx, struct http_call *call, const struct buf *
 
     http_get_stats(http_call_server(call), &server.stats);
     server.rss_bytes = node_rss_bytes();
-    server.disk_free_bytes = free_bytes(h->dir);
+    server.disk_free_bytes = node_room_bytes(h->room);
     board_get_costs(h->board, &server.costs);
     if (metrics_write((const struct metrics_facts *)(const void *)facts->data, &server, &body) ==
         0) {

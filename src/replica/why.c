@@ -143,6 +143,47 @@ static const struct trail_ack *decider_of(const struct replica *r, uint64_t roun
     return last;
 }
 
+/* Whose word that it has stored the entry made it a quorum; NULL: too few are known. */
+static const struct trail_ack *storer_of(const struct replica *r, raft_index index)
+{
+    const struct raft_configuration *conf = raft_get_configuration(r->raft);
+    const struct trail_ack *acks[RAFT_SERVERS_MAX];
+    const unsigned needed = raft_quorum_size(conf);
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < conf->n; i++) {
+        const struct trail_ack *ack = NULL;
+        unsigned at = n;
+
+        if (conf->servers[i].role == RAFT_VOTER)
+            ack = trail_stored_ack(&r->trail, index, conf->servers[i].id);
+        if (ack == NULL)
+            continue;
+        for (; at > 0 && acks[at - 1]->us > ack->us; at--)
+            acks[at] = acks[at - 1];
+        acks[at] = ack;
+        n++;
+    }
+    return needed > 0 && n >= needed ? acks[needed - 1] : NULL;
+}
+
+/* A quorum held it already, or not for most of the time: only what came behind that it was held
+ * back. */
+static void weigh_held_back(struct weighing *w, const struct trail_mark *mark)
+{
+    const struct trail_ack *ack = storer_of(w->r, w->c->index);
+    uint64_t since_us;
+
+    if (ack == NULL || ack->us > mark->us)
+        return;
+    since_us = ack->us > w->c->from_us ? ack->us : w->c->from_us;
+    (void)weigh(w, REPLICA_WHY_APPLYING, mark->us - since_us, mark->us - since_us);
+    if (ack->id == w->r->id)
+        weigh_snags(w, KIND(TRAIL_SYNC));
+    else
+        weigh_peer(w, ack);
+}
+
 /* An entry: whatever made it committed was the last thing that was missing. */
 static void weigh_commit(struct weighing *w)
 {
@@ -165,7 +206,7 @@ static void weigh_commit(struct weighing *w)
         /* Held back behind what is applied (TIME-5), or by a gate, which has been weighed. */
         weigh_snags(w, KIND(TRAIL_PARKED));
         if (w->why->kind == REPLICA_WHY_UNKNOWN)
-            (void)weigh(w, REPLICA_WHY_APPLYING, length(w->c), length(w->c));
+            weigh_held_back(w, mark);
     }
 }
 

@@ -802,6 +802,34 @@ static void http__nobody_is_taken_while_all_are_being_answered(void **state)
     end(&w);
 }
 
+/* HTTP-4: also those that ask and do not read. */
+static void http__who_does_not_read_makes_room(void **state)
+{
+    struct world w;
+    struct pollfd fds[HTTP_CONNECTIONS_MAX];
+    char answer[4096];
+    struct pollfd p;
+
+    (void)state;
+    begin(&w);
+    for (unsigned i = 0; i < HTTP_CONNECTIONS_MAX; i++) {
+        fds[i] = (struct pollfd){.fd = dial(&w), .events = POLLIN};
+        send_request(&w, fds[i].fd, "GET /big", "");
+        assert_int_equal(poll(&fds[i], 1, 20000), 1);
+    }
+    p = (struct pollfd){.fd = dial(&w), .events = POLLIN};
+    send_request(&w, p.fd, "GET /plain", "Connection: close\r\n");
+    assert_int_equal(poll(&p, 1, 300), 0);
+    added_us += HTTP_UNREAD_US + 1;
+    assert_int_equal(poll(&p, 1, 5000), 1); /* long before the others' time is over */
+    (void)read_all(p.fd, answer, sizeof(answer));
+    expect_in(answer, "\r\n\r\nplain\n");
+    (void)close(p.fd);
+    for (unsigned i = 0; i < HTTP_CONNECTIONS_MAX; i++)
+        (void)close(fds[i].fd);
+    end(&w);
+}
+
 /* HTTP-5 */
 static void http__who_drips_is_closed_all_the_same(void **state)
 {
@@ -880,6 +908,41 @@ static void http__who_does_not_read_is_closed(void **state)
     send_request(&w, fd, "GET /big", "Connection: close\r\n");
     assert_true(read_all(fd, answer, sizeof(answer)) > BIG_BYTES);
     (void)close(fd);
+    end(&w);
+}
+
+/* HTTP-4: no more of it is taken in than sockets hold. */
+static void http__who_sends_on_and_does_not_read_costs_no_memory(void **state)
+{
+    static char chunk[65536];
+    static const char plain[] = "GET /plain HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    const size_t much = 64u << 20;
+    struct world w;
+    char answer[4096];
+    struct pollfd pfd;
+    size_t sent = 0;
+    int fd;
+
+    (void)state;
+    begin(&w);
+    fd = dial(&w);
+    send_request(&w, fd, "GET /big", "");
+    ask(&w, "GET /plain", "", answer, sizeof(answer)); /* by then it has been answered */
+    for (size_t i = 0; i < sizeof(chunk); i++)
+        chunk[i] = plain[i % (sizeof(plain) - 1)];
+    pfd = (struct pollfd){.fd = fd, .events = POLLOUT};
+    while (sent < much && poll(&pfd, 1, 500) == 1) {
+        const ssize_t n = send(fd, chunk, sizeof(chunk), MSG_NOSIGNAL | MSG_DONTWAIT);
+
+        assert_true(n > 0 || errno == EAGAIN);
+        if (n > 0)
+            sent += (size_t)n;
+    }
+    assert_true(sent < much);
+    (void)close(fd);
+    /* Others are answered. */
+    ask(&w, "GET /plain", "", answer, sizeof(answer));
+    expect_begin(answer, "HTTP/1.1 200 OK\r\n");
     end(&w);
 }
 
@@ -1017,9 +1080,11 @@ int main(void)
         cmocka_unit_test(http__requests_in_a_row_are_answered_in_order),
         cmocka_unit_test(http__many_idle_connections_keep_nobody_out),
         cmocka_unit_test(http__nobody_is_taken_while_all_are_being_answered),
+        cmocka_unit_test(http__who_does_not_read_makes_room),
         cmocka_unit_test(http__who_drips_is_closed_all_the_same),
         cmocka_unit_test(http__a_connection_without_a_next_request_is_closed),
         cmocka_unit_test(http__who_does_not_read_is_closed),
+        cmocka_unit_test(http__who_sends_on_and_does_not_read_costs_no_memory),
         cmocka_unit_test(http__a_loop_that_stands_is_told),
         cmocka_unit_test(http__ends_with_all_that_is_under_way),
         cmocka_unit_test(http__who_answers_late_is_told_when_it_is_too_late),

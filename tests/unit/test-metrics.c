@@ -222,6 +222,25 @@ static void metrics__buckets_count_what_is_below_their_edge(void **state)
     free(f);
 }
 
+/* A disk that is full has no room, and is not one of which nothing is known. */
+static void metrics__no_room_is_a_figure(void **state)
+{
+    struct metrics_server server = {.disk_free_bytes = 0};
+    struct metrics_facts *f = some_facts(1);
+    cleanup_buf struct buf out = BUF_INIT;
+
+    (void)state;
+    assert_int_equal(metrics_write(f, &server, &out), 0);
+    assert_int_equal(buf_add(&out, "", 1), 0);
+    assert_non_null(strstr((const char *)out.data, "\nridd_disk_free_bytes 0\n"));
+    server.disk_free_bytes = METRICS_UNKNOWN;
+    out.len = 0;
+    assert_int_equal(metrics_write(f, &server, &out), 0);
+    assert_int_equal(buf_add(&out, "", 1), 0);
+    assert_null(strstr((const char *)out.data, "\nridd_disk_free_bytes "));
+    free(f);
+}
+
 static void metrics__what_only_a_leader_knows_is_absent_elsewhere(void **state)
 {
     static const char *const leaders[] = {"ridd_voters_heard", "ridd_survivable_failures",
@@ -426,6 +445,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(metrics__each_sample_has_its_family_and_labels),
         cmocka_unit_test(metrics__a_leader_with_peers_shows_every_family),
         cmocka_unit_test(metrics__buckets_count_what_is_below_their_edge),
+        cmocka_unit_test(metrics__no_room_is_a_figure),
         cmocka_unit_test(metrics__what_only_a_leader_knows_is_absent_elsewhere),
         cmocka_unit_test(metrics__labels_are_escaped),
         cmocka_unit_test(metrics__names_keep_to_the_conventions),

@@ -313,6 +313,44 @@ static void slow__a_peer_that_came_late_has_no_slow_disk(void **state)
     host_done(&h);
 }
 
+/* SEE-3: it is committed behind others, which are applied for some milliseconds; but what it waited
+ * for is the peer. */
+static void slow__what_is_applied_in_the_end_is_not_blamed_for_the_peer(void **state)
+{
+    static struct host h;
+    struct conn c;
+    int leader = open_leader(&h, &c, 3);
+    int other = fx_other(&h.fx, leader);
+    const json_t *last;
+    json_t *root;
+    char why[64];
+
+    (void)state;
+    h.fx.nodes[leader].apply_us = 4000;
+    say(&c, WRITE);
+    settle(&h);
+    expect_reply(&c, "write_ok");
+    h.fx.cut[3 - leader - other] = true;
+    h.fx.nodes[other].holds_store = true;
+    for (unsigned i = 0; i < 3; i++)
+        say(&c, WRITE);
+    fx_advance(&h.fx, 150000);
+    h.fx.nodes[other].holds_store = false;
+    settle(&h);
+    expect_reply(&c, "write_ok");
+    root = ask_slow(&h, &c);
+    last = last_slow(root);
+    assert_string_equal(str_of(last, "stage"), "quorum");
+    assert_string_equal(str_of(last, "peer"), name_of(other));
+    (void)snprintf(why, sizeof(why), "waited 150 ms for 2 of 3 nodes; %s answered last",
+                   name_of(other));
+    assert_memory_equal(str_of(last, "why"), why, strlen(why));
+    assert_true(int_of(last, "quorum_us") > 150000); /* it was held back */
+    json_decref(root);
+    conn_close(&c);
+    host_done(&h);
+}
+
 static void slow__the_own_disk_is_named(void **state)
 {
     static struct host h;
@@ -763,6 +801,7 @@ int main(void)
         cmocka_unit_test(slow__stages_are_those_of_lately),
         cmocka_unit_test(slow__a_slow_disk_of_a_peer_is_named),
         cmocka_unit_test(slow__a_peer_that_came_late_has_no_slow_disk),
+        cmocka_unit_test(slow__what_is_applied_in_the_end_is_not_blamed_for_the_peer),
         cmocka_unit_test(slow__the_own_disk_is_named),
         cmocka_unit_test(slow__an_own_disk_that_is_busy_is_named),
         cmocka_unit_test(slow__an_own_disk_that_was_done_is_not_blamed),

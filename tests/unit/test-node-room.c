@@ -1,0 +1,120 @@
+/* node: the room on the disk is known without waiting for the disk (HTTP-2). */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "base/limits.h"
+#include "node/http_int.h"
+
+static atomic_bool hangs;
+static atomic_bool fails;
+static atomic_uint n_asked;
+static _Atomic uint64_t blocks;
+static _Atomic uint64_t added_us;
+
+uint64_t clock_mono_us(void)
+{
+    struct timespec ts;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * 1000000u + (uint64_t)ts.tv_nsec / 1000u + added_us;
+}
+
+uint64_t clock_wall_us(void)
+{
+    return clock_mono_us();
+}
+
+static void rest(void)
+{
+    (void)nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+}
+
+int __wrap_statvfs(const char *path, struct statvfs *ret);
+int __wrap_statvfs(const char *path, struct statvfs *ret)
+{
+    n_asked++;
+    while (hangs)
+        rest();
+    if (strcmp(path, "/data") != 0 || fails) {
+        errno = EIO;
+        return -1;
+    }
+    *ret = (struct statvfs){.f_bavail = (fsblkcnt_t)blocks, .f_frsize = 4096};
+    return 0;
+}
+
+/* Asks again, as scrapes do, until it is so. */
+static void expect(struct node_room *r, uint64_t bytes)
+{
+    for (unsigned i = 0; i < 20000 && node_room_bytes(r) != bytes; i++)
+        rest();
+    assert_int_equal(node_room_bytes(r), bytes);
+}
+
+static void room__is_what_was_found_last(void **state)
+{
+    struct node_room *r;
+
+    (void)state;
+    blocks = 10;
+    r = node_room_new("/data");
+    assert_non_null(r);
+    expect(r, 40960);
+    blocks = 0; /* nothing is free, and that is known */
+    expect(r, 0);
+    fails = true;
+    expect(r, METRICS_UNKNOWN);
+    fails = false;
+    expect(r, 0);
+    node_room_free(r);
+}
+
+static void room__nobody_waits_for_a_disk_that_hangs(void **state)
+{
+    struct node_room *r;
+    unsigned n;
+
+    (void)state;
+    blocks = 10;
+    r = node_room_new("/data");
+    assert_non_null(r);
+    expect(r, 40960);
+    hangs = true;
+    n = n_asked;
+    while (n_asked == n)
+        (void)node_room_bytes(r);
+    n = n_asked;
+    added_us += HTTP_LOOP_US + 1000000;
+    for (unsigned i = 0; i < 100; i++)
+        assert_int_equal(node_room_bytes(r), METRICS_UNKNOWN);
+    assert_int_equal(n_asked, n); /* there is no second one */
+    hangs = false;
+    expect(r, 40960);
+    /* Who goes leaves the thread what it needs. */
+    hangs = true;
+    n = n_asked;
+    while (n_asked == n)
+        (void)node_room_bytes(r);
+    node_room_free(r);
+    hangs = false;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(room__is_what_was_found_last),
+        cmocka_unit_test(room__nobody_waits_for_a_disk_that_hangs),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
