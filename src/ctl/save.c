@@ -506,6 +506,8 @@ static int begin_file(struct saving *s)
         return fail_part(s, exit_code, why);
     if (s->goes_on)
         go_on(s);
+    else
+        (void)unlink(s->part_of); /* of one that ended: who is killed now leaves it to nobody */
     /* Another ridctl may have ended with it since it was looked at, and the caller counts on it. */
     if (s->goes_on && s->label != NULL && s->index == 0)
         return fail_gone(s);
