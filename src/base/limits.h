@@ -1033,6 +1033,9 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 /* `ridctl backup save`: a node that has not applied in this time what was acknowledged when the
  * command began is not waited for any longer. */
 #define CTL_BACKUP_REACH_MS 30000u
+/* How much shorter than the own clock says a node may have been up without having been started
+ * again; of a long wait a part in a hundred, too. */
+#define CTL_UPTIME_SLACK_MS 1000u
 /* So often it begins anew where a node has let go of what was being fetched: once for what an
  * earlier run had begun, and then another time at most. */
 #define CTL_BACKUP_TRIES 3u

@@ -168,14 +168,39 @@ static bool wants_number(const struct request *r)
            r->only == NULL;
 }
 
+/* May its answer say how far the cluster was? */
+static bool may_tell_index(const struct request *r)
+{
+    switch (r->type) {
+    case RIDD_OP_GET:
+    case RIDD_OP_BATCH:
+    case RIDD_OP_SCAN:
+    case RIDD_OP_PUT:
+    case RIDD_OP_CAS:
+    case RIDD_OP_DELETE:
+        return true;
+    case RIDD_OP_TRANSFER:
+    case RIDD_OP_STATUS:
+    case RIDD_OP_MEMBERS:
+    case RIDD_OP_SNAPSHOT:
+    case RIDD_OP_SNAPSHOT_PART:
+    case RIDD_OP_REQUEST:
+    case RIDD_OP_PING:
+        break;
+    }
+    return false;
+}
+
 /* Indexes are of a cluster: which one it is must be known before the first of them is seen, or an
- * index of before a restore could be taken for one of after it (ASYNC-12). */
+ * index of before a restore could be taken for one of after it, whichever node said it (ASYNC-12).
+ * What is asked of one node and says none, its status say, waits for nobody else. */
 static bool wants_cluster(const struct request *r)
 {
     const struct ridd *c = r->client;
 
     return (c->flags & RIDD_FLAG_MONOTONIC) != 0 && c->session.cluster_state != SESSION_OPEN &&
-           c->token.cluster[0] == '\0' && r->purpose == REQ_FOR_CALLER && r->only == NULL;
+           c->token.cluster[0] == '\0' && r->purpose == REQ_FOR_CALLER &&
+           (r->only == NULL || may_tell_index(r));
 }
 
 bool session_hold(struct request *r, uint64_t now_us)

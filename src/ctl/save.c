@@ -249,7 +249,17 @@ static int fail_garbled(struct saving *s, const char *what)
                          what);
 }
 
-/* The first part says which snapshot it is of. */
+/* Nothing is left of what was begun, and the newest of the node may be of before its caller began
+ * (BACKUP-5). */
+static int fail_gone(struct saving *s)
+{
+    if (s->file != NULL)
+        forget(s);
+    return snapshot_fail(s->o, CTL_EXIT_AGAIN, SAVE_GONE,
+                         "the node has let go of that snapshot meanwhile: try again");
+}
+
+/* The first part says which snapshot it is of: the one that was made for it, or a later one. */
 static int take_first(struct saving *s, const json_t *part)
 {
     s->index = num(part, "index");
@@ -257,6 +267,8 @@ static int take_first(struct saving *s, const json_t *part)
     s->bytes = num(part, "bytes");
     if (s->index == 0 || s->term == 0 || s->bytes == 0)
         return fail_garbled(s, "it does not say what it is of");
+    if (s->index < s->o->index)
+        return fail_gone(s);
     if (s->file == NULL)
         return CTL_EXIT_OK;
     if (ftruncate(s->part.fd, 0) != 0)
@@ -353,12 +365,8 @@ static int fetch(struct saving *s)
 
         if (gone && s->file == NULL)
             return fail_stopped(s); /* half of it is with whoever reads it */
-        if (gone && s->label != NULL) {
-            /* The newest of the node may be of before its caller began (BACKUP-5). */
-            forget(s);
-            return snapshot_fail(s->o, CTL_EXIT_AGAIN, SAVE_GONE,
-                                 "the node has let go of that snapshot meanwhile: try again");
-        }
+        if (gone && s->label != NULL)
+            return fail_gone(s);
         if (gone) {
             memset(s->o, 0, sizeof(*s->o));
             forget(s);
@@ -498,6 +506,11 @@ static int begin_file(struct saving *s)
         return fail_part(s, exit_code, why);
     if (s->goes_on)
         go_on(s);
+    else
+        (void)unlink(s->part_of); /* of one that ended: who is killed now leaves it to nobody */
+    /* Another ridctl may have ended with it since it was looked at, and the caller counts on it. */
+    if (s->goes_on && s->label != NULL && s->index == 0)
+        return fail_gone(s);
     return CTL_EXIT_OK;
 }
 

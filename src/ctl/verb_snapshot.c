@@ -206,11 +206,31 @@ static void wait_a_little(void)
 struct waiting {
     struct seen before;
     struct seen now;
+    uint64_t before_us; /* when it was looked at before; no later */
     uint64_t deadline_us;
     uint64_t idle_us; /* since when it has not begun; 0: it has */
 };
 
-/* What was asked for is there, or will not be. False: neither. */
+static void say_made(const struct seen *n, struct snapshot_outcome *o)
+{
+    *o = (struct snapshot_outcome){
+        .made = true, .index = n->index, .bytes = n->bytes, .elapsed_us = n->last_ms * 1000};
+}
+
+/* One that is started again does not know any more what it was asked for, and the newest that it has
+ * may be of long before. It may have been up for less time than it is again. */
+static bool was_restarted(const struct waiting *w, uint64_t now_us)
+{
+    const uint64_t elapsed_ms = (now_us - w->before_us) / 1000;
+    const uint64_t slack_ms = CTL_UPTIME_SLACK_MS + elapsed_ms / 100;
+
+    return w->now.uptime_ms < w->before.uptime_ms ||
+           w->now.uptime_ms + slack_ms < w->before.uptime_ms + elapsed_ms;
+}
+
+/* What was asked for is there, or will not be. False: neither. One below the index that was applied
+ * then may be all there is: entries that change nothing are not always stored. But only where the
+ * node says so that was asked (BACKUP-5). */
 static bool is_over(struct waiting *w, struct snapshot_outcome *o)
 {
     const struct seen *b = &w->before;
@@ -220,12 +240,13 @@ static bool is_over(struct waiting *w, struct snapshot_outcome *o)
 
     if (w->idle_us == 0 || !idle)
         w->idle_us = idle ? now_us : 0;
-    if (n->index > b->index && (n->index >= b->applied || (!n->making && !n->wanted))) {
-        *o = (struct snapshot_outcome){
-            .made = true, .index = n->index, .bytes = n->bytes, .elapsed_us = n->last_ms * 1000};
-    } else if (n->uptime_ms < b->uptime_ms) {
+    if (n->index > b->index && n->index >= b->applied) {
+        say_made(n, o);
+    } else if (was_restarted(w, now_us)) {
         (void)snapshot_fail(o, CTL_EXIT_AGAIN, "restarted",
                             "the node was started again meanwhile; try again");
+    } else if (n->index > b->index && !n->making && !n->wanted) {
+        say_made(n, o);
     } else if (n->failed > b->failed) {
         (void)snapshot_fail(o, CTL_EXIT_AGAIN, "failed",
                             "no snapshot could be made: %s; the node goes on trying",
@@ -286,7 +307,7 @@ int snapshot_reach(struct ridd *client, struct ctl_node *node, uint64_t index, u
 int snapshot_make(struct ridd *client, struct ctl_node *node, uint64_t deadline_us,
                   struct snapshot_outcome *o)
 {
-    struct waiting w = {.deadline_us = deadline_us};
+    struct waiting w = {.before_us = clock_mono_us(), .deadline_us = deadline_us};
     cleanup_json json_t *reply = NULL;
     struct ridd_reply *r;
 

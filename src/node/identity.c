@@ -516,9 +516,15 @@ int identity_commit(struct identity_dir *dir)
 {
     int rc = identity_write_ident(dir);
 
+    dir->committed = rc == 0;
     if (rc == 0)
         rc = mark_remove(dir->fd, INIT_NAME);
     return err_trace(rc);
+}
+
+bool identity_is_committed(const struct identity_dir *dir)
+{
+    return dir->committed;
 }
 
 int identity_open_folder(const struct identity_dir *dir, const char *name)

@@ -119,8 +119,11 @@ void identity_join(struct identity_dir *dir, const unsigned char founding_id[16]
 /* What identity_cluster() says, durable at return; of any node, at any time. 0 or -errno: then
  * identity_cluster() says what it did. */
 int identity_set_cluster(struct identity_dir *dir, const unsigned char id[16], const char *name);
-/* Second half: IDENT is durable, the node exists. 0 or -errno. */
+/* Second half: IDENT is durable, the node exists. 0 or -errno; also that of INIT, which may be gone
+ * then or not, and beside IDENT says nothing. */
 int identity_commit(struct identity_dir *dir);
+/* It exists, whatever that returned. */
+bool identity_is_committed(const struct identity_dir *dir);
 
 /* Instead of that, when it came to nothing: what identity_create() began goes, and with it the
  * directory if it was not there before. INIT goes last, so that what a crash leaves of it is known

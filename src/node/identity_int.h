@@ -28,11 +28,12 @@ struct peer {
 };
 
 struct identity_dir {
-    char *path;    /* owned */
-    char *command; /* owned */
-    int fd;        /* owned */
-    int lock_fd;   /* owned */
-    bool made;     /* the directory itself: it was not there */
+    char *path;     /* owned */
+    char *command;  /* owned */
+    int fd;         /* owned */
+    int lock_fd;    /* owned */
+    bool made;      /* the directory itself: it was not there */
+    bool committed; /* IDENT is durable */
     struct identity identity;
     struct identity_cluster cluster;
     unsigned n_peers;

@@ -280,13 +280,16 @@ static int make_node(struct restoring *r)
     return rc == 0 ? 0 : refound_exit_code(r, rc);
 }
 
-/* From here on it is a node. */
+/* From here on it is a node. One that INIT may stand beside is not given up: it would have neither
+ * INIT nor IDENT, and nobody could say any more what it is (BACKUP-4). */
 static int commit(struct restoring *r)
 {
     int rc = identity_set_cluster(r->dir, r->cluster_id, r->conf->cluster_name);
 
     if (rc == 0)
         rc = identity_commit(r->dir);
+    if (rc != 0 && identity_is_committed(r->dir))
+        rc = 0;
     return rc == 0 ? 0 : say(identity_exit_code(rc));
 }
 

@@ -359,6 +359,41 @@ static void session__a_client_never_goes_back(void **state)
     fake_stop(s);
 }
 
+/* ASYNC-12: also of what one node alone is asked, on a connection of its own. */
+static void session__one_node_tells_indexes_of_a_cluster_too(void **state)
+{
+    static const struct fake_step steps[] = {{"\"status\"", FAKE_REPLY, STATUS_OK, 0},
+                                             {"local_read", FAKE_REPLY, LOCAL_OK, 0},
+                                             {NULL, FAKE_REPLY, WRITE_OK, 0}};
+    struct fake_server *s = fake_start(STEPS(steps));
+    struct ridd *c = open_one(s, PATIENCE_MS, RIDD_FLAG_MONOTONIC);
+    struct ridd_op put = ridd_op(RIDD_OP_PUT);
+    struct ridd_op status = ridd_op(RIDD_OP_STATUS);
+    struct ridd_token token;
+    struct seen seen;
+
+    (void)state;
+    status.node = fake_address(s);
+    start_op(c, &status, &seen);
+    run_all(c);
+    assert_int_equal(fake_count(s, "\"status\""), 1); /* it says no index, and needs no name */
+    put.key = ridd_key("x");
+    put.value = ridd_value_json("1");
+    put.node = fake_address(s);
+    start_op(c, &put, &seen);
+    run_all(c);
+    assert_int_equal(seen.status, RIDD_OK);
+    expect_line(s, NULL, 1, "\"status\"");
+    ridd_token(c, &token);
+    assert_int_equal(token.index, 9);
+    assert_string_equal(token.cluster, "0123456789abcdef");
+    start_get(c, "x", RIDD_VIA_LOCAL, &seen);
+    run_all(c);
+    expect_line(s, "local_read", 0, "\"min_index\":9,\"cluster\":\"0123456789abcdef\"");
+    ridd_close(c);
+    fake_stop(s);
+}
+
 static void session__tokens_go_from_client_to_client(void **state)
 {
     static const struct fake_step steps[] = {{"\"status\"", FAKE_REPLY, STATUS_OK, 0},
@@ -764,6 +799,7 @@ int main(void)
         cmocka_unit_test(session__who_gives_up_lets_the_number_go),
         cmocka_unit_test(session__waiting_for_a_session_ends_in_time),
         cmocka_unit_test(session__a_client_never_goes_back),
+        cmocka_unit_test(session__one_node_tells_indexes_of_a_cluster_too),
         cmocka_unit_test(session__tokens_go_from_client_to_client),
         cmocka_unit_test(session__another_cluster_is_told_and_not_believed),
         cmocka_unit_test(session__who_cannot_be_asked_is_told),

@@ -1477,6 +1477,35 @@ static void ctl__a_snapshot_is_waited_for(void **state)
     fake_stop(s);
 }
 
+/* What was being made when it was asked is there, and what was asked for is forgotten (BACKUP-5). */
+static void ctl__a_node_that_was_started_again_has_forgotten(void **state)
+{
+    static const struct fake_step early[] = {
+        {"\"ping\"", FAKE_REPLY, PONG, 0},
+        {"\"snapshot\"", FAKE_REPLY, SNAPSHOT_OK("10", "true"), 0},
+        {"\"status\"", FAKE_REPLY, OLD_ONE, 1},
+        {"\"status\"", FAKE_REPLY,
+         "{\"type\":\"status_ok\",\"in_reply_to\":%ID,\"node\":\"n1\",\"applied_index\":20,"
+         "\"uptime_ms\":300,\"snapshots\":{\"index\":15,\"making\":false,\"wanted\":false}}",
+         0}};
+    /* Up for as long as it was before, again. */
+    static const struct fake_step late[] = {
+        {"\"ping\"", FAKE_REPLY, PONG, 0},
+        {"\"snapshot\"", FAKE_REPLY, SNAPSHOT_OK("10", "true"), 0},
+        {"\"status\"", FAKE_REPLY, OLD_ONE, 1},
+        {"\"status\"", FAKE_REPLY, MAKING, 0}};
+    struct fake_server *s = fake_start(STEPS(early));
+
+    (void)state;
+    run("-e", fake_address(s), "snapshot", NULL);
+    EXPECT(75, "", "ridctl: snapshot: n1: the node was started again meanwhile; try again\n");
+    fake_stop(s);
+    s = fake_start(STEPS(late));
+    run("-e", fake_address(s), "snapshot", NULL);
+    EXPECT(75, "", "ridctl: snapshot: n1: the node was started again meanwhile; try again\n");
+    fake_stop(s);
+}
+
 static void ctl__a_snapshot_shows_progress_on_a_terminal(void **state)
 {
     static const struct fake_step steps[] = {
@@ -1836,6 +1865,48 @@ static void ctl__a_backup_is_saved_with_its_label(void **state)
     free_whole(&w);
 }
 
+/* BACKUP-5: neither what somebody else has ended with meanwhile, nor what the node falls back to,
+ * is taken for what was asked for. */
+static void ctl__a_backup_is_never_of_before(void **state)
+{
+    struct fake_step steps[BACKUP_STEPS];
+    struct fake_server *s;
+    char members[512];
+    char begun[128];
+    struct whole w;
+
+    (void)state;
+    (void)unlink("saved");
+    make_whole(&w, "");
+    s = serve_backup(steps, &w, false);
+    (void)snprintf(members, sizeof(members),
+                   "{\"type\":\"members_ok\",\"in_reply_to\":%%ID,\"members\":[{\"id\":\"n1\","
+                   "\"client_addr\":\"%s\"}]}",
+                   fake_address(s));
+    steps[0].reply = members;
+    fake_publish(s);
+    /* There when it is looked at, and not what it goes on with. */
+    (void)snprintf(begun, sizeof(begun), "%s 7 2 9999 17\n", fake_address(s));
+    write_file("saved.part", "xxx");
+    write_file("saved.part-of", begun);
+    run("-e", fake_address(s), "backup", "save", "saved", NULL);
+    EXPECT(0, "n1: index 10 saved in saved, 5.* KiB in *.* s\n", "");
+    assert_int_equal(fake_count(s, "\"via\":\"read_index\""), 1);
+    assert_int_equal(fake_count(s, "\"type\":\"snapshot\""), 1);
+    assert_false(exists("saved.part") || exists("saved.part-of"));
+    (void)unlink("saved");
+    /* It has made 11, and gives 10. */
+    steps[3].reply = SNAPSHOT_OK("11", "false");
+    fake_publish(s);
+    run("-e", fake_address(s), "backup", "save", "saved", NULL);
+    EXPECT(75, "", "ridctl: backup: n1: the node has let go of that snapshot meanwhile: *\n");
+    assert_false(exists("saved") || exists("saved.part") || exists("saved.part-of"));
+    save_stream(fake_address(s));
+    assert_int_equal(result.exit_code, 75);
+    fake_stop(s);
+    free_whole(&w);
+}
+
 /* A stream that is not whole has no label: what comes out of it is refused. */
 static void ctl__a_spoilt_backup_is_none(void **state)
 {
@@ -1948,11 +2019,13 @@ int main(void)
         cmocka_unit_test(ctl__compare_all_asks_two_nodes),
         cmocka_unit_test(ctl__compare_shows_progress_on_a_terminal),
         cmocka_unit_test(ctl__a_snapshot_is_waited_for),
+        cmocka_unit_test(ctl__a_node_that_was_started_again_has_forgotten),
         cmocka_unit_test(ctl__a_snapshot_shows_progress_on_a_terminal),
         cmocka_unit_test(ctl__snapshots_of_several_nodes),
         cmocka_unit_test(ctl__a_snapshot_is_saved_whole_or_not_at_all),
         cmocka_unit_test(ctl__a_spoilt_snapshot_is_not_saved),
         cmocka_unit_test(ctl__a_backup_is_saved_with_its_label),
+        cmocka_unit_test(ctl__a_backup_is_never_of_before),
         cmocka_unit_test(ctl__a_spoilt_backup_is_none),
         cmocka_unit_test(ctl__backup_takes_its_words),
         cmocka_unit_test(ctl__raw_passes_lines_both_ways),

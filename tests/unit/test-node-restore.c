@@ -38,26 +38,34 @@
 static unsigned n_calls;
 static unsigned fail_at; /* the n-th call fails; 0: none */
 static int fail_with;
-static bool fail_all;  /* and all behind it */
-static bool fail_room; /* and all behind it that need room, and those alone */
+static bool fail_all;   /* and all behind it */
+static bool fail_room;  /* and all behind it that need room, and those alone */
+static bool fail_syncs; /* and all syncs behind it, and nothing else */
 static unsigned kill_at;
 
-static bool fails(bool wants_room)
+static bool fails_as(bool wants_room, bool is_sync)
 {
     n_calls++;
     if (n_calls == kill_at)
         _exit(KILLED);
     if (fail_at == 0 || n_calls < fail_at)
         return false;
-    if (fail_room ? !wants_room : !fail_all && n_calls != fail_at)
+    if (fail_syncs && !is_sync)
+        return false;
+    if (!fail_syncs && (fail_room ? !wants_room : !fail_all && n_calls != fail_at))
         return false;
     errno = fail_with;
     return true;
 }
 
+static bool fails(bool wants_room)
+{
+    return fails_as(wants_room, false);
+}
+
 static bool must_fail(void)
 {
-    return fails(false);
+    return fails_as(false, true);
 }
 
 #define WRAP(type, name, params, args, wants_room)                                                 \
@@ -697,6 +705,31 @@ static void restore__on_a_disk_that_is_gone_begins_anew(void **state)
     fail_all = false;
 }
 
+/* Names change in memory, and nothing is known to be durable any more. */
+static void restore__that_cannot_sync_begins_anew(void **state)
+{
+    const unsigned n = count_calls();
+    unsigned n_whole = 0;
+    struct found f;
+
+    (void)state;
+    fail_syncs = true;
+    for (unsigned i = 1; i <= n; i++) {
+        fail_at = i;
+        fail_with = EIO;
+        (void)restore_here(backup_path);
+        fail_at = 0;
+        if (!exists(data_dir) || look(&f) != 0)
+            assert_int_equal(restore_here(backup_path), 0);
+        else
+            n_whole++;
+        assert_int_equal(look(&f), 0);
+        temp_folder_empty(data_dir);
+    }
+    fail_syncs = false;
+    assert_true(n_whole < 6);
+}
+
 /* What one way began another one does not go on with. */
 static void restore__and_init_leave_each_other_alone(void **state)
 {
@@ -731,6 +764,7 @@ int main(void)
         TEST(restore__killed_anywhere_is_whole_or_begins_anew),
         TEST(restore__that_fails_leaves_nothing),
         TEST(restore__on_a_disk_that_is_gone_begins_anew),
+        TEST(restore__that_cannot_sync_begins_anew),
         TEST(restore__and_init_leave_each_other_alone),
     };
 
