@@ -381,9 +381,11 @@
     X("access_taken", "info", \
       "The lists of [access] were taken after a reload; open connections are judged by them.", \
       "Nothing.") \
-    X("access_not_taken", "error", \
-      "The lists of [access] could not be read after a reload; those before stay in force.", \
-      "Look at memory with 'free -m', then 'systemctl reload ridd@NAME' again.") \
+    X("access_not_taken", "error or warning", \
+      "The names of [access] could not be looked up, or were not yet at the start; why= says" \
+      " which. Those before stay in force, at the start root and ridd's own user alone.", \
+      "'getent group ridd' shows whether names are answered; then 'systemctl reload" \
+      " ridd@NAME'.") \
     X("access_unknown", "warning", \
       "A user or group that [access] names does not exist, and stands for nobody.", \
       "'getent passwd NAME', 'getent group NAME'; make it or correct the file, then 'systemctl" \

@@ -89,9 +89,14 @@
 static_assert(LOG_LINE_BYTES_MAX <= LOG_PIECE_BYTES, "a line is never cut in two");
 /* How long a process that ends waits for its last lines to be read. */
 #define LOG_FLUSH_MS 1000
-/* Events that are kept for who asks: some hours of a quiet node, the last storm of another one; the
- * oldest makes room. All of them take 120 kB. */
-#define EVENTS_KEPT_MAX 256u
+/* Events that are kept for who asks; the oldest makes room. Those that a bad minute brings by the
+ * dozen have room of their own, so that the others last for some hours also then. All of them take
+ * 150 kB. */
+#define EVENTS_LASTING_MAX 256u
+#define EVENTS_LOUD_MAX    64u
+#define EVENTS_KEPT_MAX    (EVENTS_LASTING_MAX + EVENTS_LOUD_MAX)
+/* Copied in one piece, while whoever logs waits. */
+#define EVENTS_AT_ONCE 8u
 /* And so many are told at once to who does not say how many. */
 #define EVENTS_TOLD_DEFAULT 100u
 static_assert(EVENTS_TOLD_DEFAULT <= EVENTS_KEPT_MAX, "there are no more");
@@ -886,6 +891,10 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 #define CONF_WHO_BYTES_MAX 180u
 /* Groups of a local client that are looked at: what Linux lets a process have (NGROUPS_MAX). */
 #define ACCESS_GROUPS_MAX 65536u
+/* How long a start waits for the names of [access]; they are taken when they come. */
+#define ACCESS_START_S 2
+/* Look-ups under way at once: those before a reload may hang. Beyond: the lists stay as they are. */
+#define ACCESS_SEARCHES_MAX 4u
 /* A compare with more reads than this is for admins alone. */
 #define ACCESS_COMPARE_READS 1000u
 /* What a user or group is known by may be long, a group of thousands: it is asked for again with

@@ -161,14 +161,14 @@ static bool take_event(struct story *s, const struct feed *f, json_t *reply, con
 static void take_reply(const struct ctl *ctl, struct story *s, struct feed *f, json_t *reply)
 {
     const json_t *list = json_object_get(reply, "events");
-    const uint64_t oldest = (uint64_t)json_integer_value(json_object_get(reply, "oldest"));
+    const uint64_t missed = (uint64_t)json_integer_value(json_object_get(reply, "missed"));
     const size_t n = json_array_size(list);
     char text[128];
 
-    if ((f->after > 0 || f->is_new) && oldest > f->after + 1) {
+    if ((f->after > 0 || f->is_new) && missed > 0) {
         (void)snprintf(text, sizeof(text),
                        "has told %llu events more, which it keeps no longer: see its log",
-                       (unsigned long long)(oldest - f->after - 1));
+                       (unsigned long long)missed);
         note(ctl, f, "lost", text);
     }
     for (size_t i = 0; i < n; i++) {

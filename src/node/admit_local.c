@@ -3,9 +3,12 @@
  *
  * A role is kept with the connection, and with the number of the lists that it follows from: after
  * a reload it is judged anew at the next request (ACCESS-3). */
+#include <errno.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -38,6 +41,9 @@ static void let_go(struct access_search *s)
     free(s);
 }
 
+/* However often a file is read again while names are not answered. */
+static atomic_uint n_searches;
+
 static void *search(void *arg)
 {
     struct access_search *s = arg;
@@ -47,6 +53,7 @@ static void *search(void *arg)
 
     access_find(lists, &s->found);
     atomic_store(&s->done, true);
+    atomic_fetch_sub(&n_searches, 1);
     (void)!write(s->wake_fd, &one, sizeof(one));
     let_go(s);
     return NULL;
@@ -54,8 +61,6 @@ static void *search(void *arg)
 
 static void take(struct node *n, const struct access *found)
 {
-    const bool first = n->local.generation == 0;
-
     n->local.access = *found;
     n->local.generation++;
     if (found->unknown[0] != '\0')
@@ -63,57 +68,96 @@ static void take(struct node *n, const struct access *found)
                   "names=\"%s\" why='there is no such user or group: it stands for nobody' "
                   "action=make_it_and_reload",
                   found->unknown);
-    if (!first)
-        log_event(LOG_INFO, "access_taken", "generation=%llu",
-                  (unsigned long long)n->local.generation);
+}
+
+/* 0: n->local.search is under way; -errno. */
+static int begin_search(struct node *n, pthread_t *ret_thread)
+{
+    const struct conf *conf = node_conf(n);
+    struct access_search *s;
+    int rc;
+
+    if (atomic_load(&n_searches) >= ACCESS_SEARCHES_MAX)
+        return -EBUSY;
+    s = calloc(1, sizeof(*s));
+    if (s == NULL)
+        return -ENOMEM;
+    atomic_init(&s->n_owners, 2);
+    s->wake_fd = dup(n->durable_fd);
+    s->lists[0] = conf->unix_read;
+    s->lists[1] = conf->unix_write;
+    s->lists[2] = conf->unix_admin;
+    atomic_fetch_add(&n_searches, 1);
+    rc = thread_start("ridd-access", search, s, ret_thread);
+    if (rc != 0) {
+        atomic_fetch_sub(&n_searches, 1);
+        atomic_store(&s->n_owners, 1);
+        let_go(s);
+        return rc;
+    }
+    n->local.search = s;
+    return 0;
+}
+
+/* Until the lists are found the local socket is for root and the own user alone. A directory that
+ * is silent holds a start for a moment, and no longer: three nodes that are restarted while it is
+ * away must come back (ACCESS-4). */
+static void find_at_start(struct node *n)
+{
+    struct timespec until;
+    pthread_t thread;
+
+    if (begin_search(n, &thread) != 0) {
+        log_event(LOG_ERROR, "access_not_taken",
+                  "why='no memory or no thread' action=root_and_own_user_until_reload");
+        return;
+    }
+    (void)clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += ACCESS_START_S;
+    if (pthread_timedjoin_np(thread, NULL, &until) == 0) {
+        take(n, &n->local.search->found);
+        let_go(take_ptr(n->local.search));
+        return;
+    }
+    (void)pthread_detach(thread);
+    log_event(LOG_WARNING, "access_not_taken",
+              "why='the names of [access] are still being looked up' "
+              "action=root_and_own_user_until_then");
 }
 
 int node_access_begin(struct node *n)
 {
-    const struct conf *conf = node_conf(n);
-    const struct conf_who_list *const lists[ACCESS_ROLES] = {&conf->unix_read, &conf->unix_write,
-                                                             &conf->unix_admin};
+    static const struct conf_who_list nobody;
+    const struct conf_who_list *const lists[ACCESS_ROLES] = {&nobody, &nobody, &nobody};
     struct access found;
 
     if (n->conf->client_socket[0] == '\0')
         return 0;
-    access_find(lists, &found);
+    access_find(lists, &found); /* asks for no name */
     take(n, &found);
     if (!found.sees_all)
         log_event(LOG_WARNING, "access_blind",
                   "why='in this user namespace other users have no numbers: local clients are "
                   "nobody' action=no_PrivateUsers");
+    find_at_start(n);
     return client_port_listen_local(n->client_port, n->conf->client_socket);
 }
 
-/* One search at a time; of two reloads the lists of the later one count. */
+/* Of two reloads the lists of the later one count: a search before it is left alone. */
 void node_access_again(struct node *n)
 {
-    const struct conf *conf = node_conf(n);
-    struct access_search *s;
     pthread_t thread;
+    int rc;
 
     if (n->local.generation == 0)
         return;
     let_go(take_ptr(n->local.search));
-    s = calloc(1, sizeof(*s));
-    if (s != NULL) {
-        atomic_init(&s->n_owners, 2);
-        s->wake_fd = dup(n->durable_fd);
-        s->lists[0] = conf->unix_read;
-        s->lists[1] = conf->unix_write;
-        s->lists[2] = conf->unix_admin;
-    }
-    if (s == NULL || thread_start("ridd-access", search, s, &thread) != 0) {
-        log_event(LOG_ERROR, "access_not_taken",
-                  "why='no memory or no thread' action=keep_old_until_next_reload");
-        if (s != NULL)
-            atomic_store(&s->n_owners, 1);
-        let_go(s);
-        return;
-    }
-    (void)pthread_detach(thread);
-    n->local.search = s;
+    rc = begin_search(n, &thread);
+    if (rc == 0)
+        (void)pthread_detach(thread);
+    else
+        log_event(LOG_ERROR, "access_not_taken", "why='%s' action=keep_old_until_next_reload",
+                  rc == -EBUSY ? "earlier look-ups of names hang" : "no memory or no thread");
 }
 
 void node_access_turn(struct node *n)
@@ -121,6 +165,7 @@ void node_access_turn(struct node *n)
     if (n->local.search == NULL || !atomic_load(&n->local.search->done))
         return;
     take(n, &n->local.search->found);
+    log_event(LOG_INFO, "access_taken", "generation=%llu", (unsigned long long)n->local.generation);
     let_go(take_ptr(n->local.search));
 }
 

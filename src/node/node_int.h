@@ -126,7 +126,7 @@ struct node {
     struct {
         struct access access;         /* in force */
         uint64_t generation;          /* grows with each; 0: there is no local socket */
-        struct access_search *search; /* for names, after a reload; NULL: none */
+        struct access_search *search; /* for names; NULL: none is under way */
         struct log_limit denied_limit;
         uint64_t n_denied;
     } local;

@@ -56,6 +56,7 @@ static void write_events(struct wire_reply *w, const char *node, uint64_t after,
     wire_reply_str(w, "node", node);
     wire_reply_str(w, "began", began);
     wire_reply_u64(w, "oldest", range.oldest);
+    wire_reply_u64(w, "missed", range.missed);
     wire_reply_u64(w, "next", range.next);
     wire_reply_open_array(w, "events");
     for (unsigned i = 0; i < n; i++)

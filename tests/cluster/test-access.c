@@ -270,6 +270,22 @@ CASE(access__a_silent_directory_holds_nothing_up)
     node_signal(c, 0, SIGHUP);
     node_wait_logged(c, 0, "event=access_taken");
     client_expect(cl, WRITE, "{\"type\":\"write_ok\"}");
+    /* Nor are threads without end left hanging. */
+    cluster_write_conf(c, "test", conf_with(c, "unix_read = user hangs.test\n"));
+    for (unsigned i = 1; i <= 6; i++) {
+        node_signal(c, 0, SIGHUP);
+        wait_until(node_log_lines(c, 0, "event=reloaded", NULL) == 2 + i, "one more reload");
+    }
+    node_wait_logged(c, 0, "earlier look-ups of names hang");
+    client_expect(cl, WRITE, "{\"type\":\"write_ok\"}");
+    client_close(cl);
+    assert_int_equal(node_terminate(c, 0), 0);
+    /* And a start does not wait for them for ever. */
+    node_start(c, 0);
+    assert_true(node_logged(c, 0, "event=access_not_taken"));
+    cluster_leader(c);
+    cl = local_open(c, 0);
+    client_expect(cl, WRITE, "{\"type\":\"write_ok\"}");
     client_close(cl);
     assert_int_equal(node_terminate(c, 0), 0);
     cluster_free(c);

@@ -70,7 +70,7 @@ static json_t *inspect(const struct cluster *c, const char *file)
 static int shell(const struct cluster *c, struct buf *out, const char *line, const char *a,
                  const char *b)
 {
-    char command[1500];
+    char command[2400];
     const char *const argv[] = {"/bin/sh", "-c", command, "sh", a, b, NULL};
 
     (void)snprintf(command, sizeof(command), "R='%s -c %s'; %s", ridctl_path(), c->conf, line);

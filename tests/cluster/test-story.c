@@ -90,6 +90,7 @@ static void night_begin(struct night *n, const char *title, const char *what)
     static const struct shim_control nothing;
     static const char times[] = "[raft]\nheartbeat_ms = 50\nelection_ms = 500\n"
                                 "[log]\nsegment_size = 1M\nsnapshot_bytes = 64M\n[http]\n";
+    char control[sizeof(n->machines[0].control)];
     char extra[300];
 
     n->c = cluster_new(3, times);
@@ -100,9 +101,10 @@ static void night_begin(struct night *n, const char *title, const char *what)
         (void)snprintf(extra, sizeof(extra), "id = n%u\n%s", i + 1, times);
         cluster_write_conf_to(n->c, m->conf, "example", extra);
         n->c->nodes[i].conf = m->conf;
-        (void)snprintf(m->control, sizeof(m->control), "%s/shim.n%u", n->c->dir, i + 1);
-        file_write(m->control, &nothing, sizeof(nothing));
-        (void)snprintf(m->variable, sizeof(m->variable), "RIDD_SHIM_CONTROL=%s", m->control);
+        (void)snprintf(control, sizeof(control), "%s/shim.n%u", n->c->dir, i + 1);
+        file_write(control, &nothing, sizeof(nothing));
+        memcpy(m->control, control, sizeof(control));
+        (void)snprintf(m->variable, sizeof(m->variable), "RIDD_SHIM_CONTROL=%s", control);
         shim_env_init(&m->shim, m->variable);
     }
     cluster_write_conf(n->c, "example", times);

@@ -373,9 +373,9 @@ static void looks__top_shows_differences(void **state)
 
 /* ---- events ---- */
 
-#define EVENTS(node, began, oldest, next, list)                                                    \
+#define EVENTS(node, began, missed, next, list)                                                    \
     "{\"type\":\"events_ok\",\"in_reply_to\":%ID,\"node\":\"" node "\",\"began\":\"" began         \
-    "\",\"oldest\":" oldest ",\"next\":" next ",\"events\":[" list "]}"
+    "\",\"oldest\":1,\"missed\":" missed ",\"next\":" next ",\"events\":[" list "]}"
 #define EVENT(seq, time, level, name)                                                              \
     "{\"seq\":" seq ",\"ts\":\"2026-11-30T16:00:" time "Z\",\"level\":\"" level                    \
     "\",\"event\":\"" name "\",\"term\":2,\"role\":\"leader\",\"text\":\"n=" seq "\"}"
@@ -389,7 +389,7 @@ static void looks__events_are_one_story(void **state)
         {"\"status\"", FAKE_REPLY, STATUS(""), 0},
         MEMBERS,
         {"\"events\"", FAKE_REPLY,
-         EVENTS("n1", "5", "1", "3",
+         EVENTS("n1", "5", "0", "3",
                 EVENT("1", "01.000001", "info", "ready") "," EVENT("2", "03.5", "warning",
                                                                    "peer\\u001b[31m")),
          0}};
@@ -400,7 +400,7 @@ static void looks__events_are_one_story(void **state)
          0},
         MEMBERS,
         {"\"events\"", FAKE_REPLY,
-         EVENTS("n2", "6", "1", "2", EVENT("1", "02.25", "error", "no_space")), 0}};
+         EVENTS("n2", "6", "0", "2", EVENT("1", "02.25", "error", "no_space")), 0}};
     static const struct fake_step old[] = {
         {"\"events\"", FAKE_REPLY, OLD_NODE, 0},
         {"\"slow\"", FAKE_REPLY, OLD_NODE, 0},
@@ -457,26 +457,26 @@ static void looks__events_are_followed_without_gaps(void **state)
     static const struct fake_step steps[] = {
         {"\"status\"", FAKE_REPLY, STATUS(""), 0},
         MEMBERS,
-        {"\"after\":0,", FAKE_REPLY, EVENTS("n1", "5", "1", "2", EVENT("1", "01.0", "info", "a")),
+        {"\"after\":0,", FAKE_REPLY, EVENTS("n1", "5", "0", "2", EVENT("1", "01.0", "info", "a")),
          1},
         /* Told again by a node that counts otherwise: not here. */
         {"\"after\":1,", FAKE_REPLY,
-         EVENTS("n1", "5", "1", "3",
+         EVENTS("n1", "5", "0", "3",
                 EVENT("1", "01.0", "info", "a") "," EVENT("2", "02.0", "info", "b")),
          1},
-        {"\"after\":2,", FAKE_REPLY, EVENTS("n1", "5", "7", "8", EVENT("7", "03.0", "info", "c")),
+        {"\"after\":2,", FAKE_REPLY, EVENTS("n1", "5", "4", "8", EVENT("7", "03.0", "info", "c")),
          1},
         {"\"after\":7,", FAKE_CLOSE, NULL, 2},
-        {"\"after\":7,", FAKE_REPLY, EVENTS("n1", "5", "7", "8", EVENT("8", "04.0", "info", "d")),
+        {"\"after\":7,", FAKE_REPLY, EVENTS("n1", "5", "0", "8", EVENT("8", "04.0", "info", "d")),
          1},
         /* Another process, which has told more than that already. */
-        {"\"after\":8,", FAKE_REPLY, EVENTS("n1", "9", "4", "9", EVENT("9", "09.0", "info", "g")),
+        {"\"after\":8,", FAKE_REPLY, EVENTS("n1", "9", "3", "9", EVENT("9", "09.0", "info", "g")),
          1},
         {"\"after\":0,", FAKE_REPLY,
-         EVENTS("n1", "9", "4", "9",
+         EVENTS("n1", "9", "3", "9",
                 EVENT("4", "05.0", "info", "e") "," EVENT("9", "09.0", "info", "g")),
          1},
-        {"\"events\"", FAKE_REPLY, EVENTS("n1", "9", "4", "9", ""), 0}};
+        {"\"events\"", FAKE_REPLY, EVENTS("n1", "9", "0", "9", ""), 0}};
     struct fake_server *s = fake_start(STEPS(steps));
     static const char *const words[] = {"-t", "300", "events", "-f", "--interval", "0.1", NULL};
     struct live *l = calloc(1, sizeof(*l));
@@ -611,7 +611,7 @@ static void looks__check_limits_are_obeyed(void **state)
         {"\"status\"", FAKE_REPLY, STATUS(""), 0},
         MEMBERS,
         {"\"events\"", FAKE_REPLY,
-         EVENTS("n1", "5", "1", "5",
+         EVENTS("n1", "5", "0", "5",
                 "{\"seq\":1,\"ts\":\"2999-01-01T00:00:00Z\",\"level\":\"info\",\"event\":"
                 "\"leader_changed\",\"text\":\"leader=n1\"},"
                 "{\"seq\":2,\"ts\":\"2999-01-01T00:00:01Z\",\"level\":\"info\",\"event\":"

@@ -81,10 +81,10 @@ static void events__bytes_from_outside_stay_in_the_text(void **state)
     char name[64];
 
     (void)state;
-    log_event(LOG_INFO, "told", "name='%s'", "x\nts=1 level=error event=forged\r\x1b[2J\x7f\"\\\xff");
+    log_event(LOG_INFO, "told", "name='%s'",
+              "x\nts=1 level=error event=forged\r\x1b[2J\x7f\"\\\xff");
     assert_string_equal(last()->name, "told");
-    assert_string_equal(last()->text,
-                        "name='x?ts=1 level=error event=forged??[2J?\"\\?'");
+    assert_string_equal(last()->text, "name='x?ts=1 level=error event=forged??[2J?\"\\?'");
     (void)snprintf(name, sizeof(name), "%060d", 1);
     events_add(LOG_INFO, name, 1, "a role of many words", "t", 1);
     assert_int_equal(strlen(last()->name), EVENT_NAME_BYTES_MAX);
@@ -109,17 +109,49 @@ static void events__the_oldest_make_room_and_the_gap_is_told(void **state)
     unsigned n;
 
     (void)state;
-    for (unsigned i = 0; i < EVENTS_KEPT_MAX + 10; i++)
+    for (unsigned i = 0; i < EVENTS_LASTING_MAX + 10; i++)
         log_event(LOG_INFO, "many", "i=%u", i);
     n = events_get(before, EVENTS_KEPT_MAX + 8, kept, &range);
-    assert_int_equal(n, EVENTS_KEPT_MAX);
+    assert_int_equal(n, EVENTS_LASTING_MAX);
     assert_int_equal(range.oldest, before + 11);
-    assert_true(before < range.oldest - 1); /* so some were missed */
+    assert_int_equal(range.missed, 10);
     assert_int_equal(kept[0].seq, range.oldest);
     assert_string_equal(kept[0].text, "i=10");
-    assert_int_equal(range.next, before + EVENTS_KEPT_MAX + 10);
+    assert_int_equal(range.next, before + EVENTS_LASTING_MAX + 10);
     for (unsigned i = 1; i < n; i++)
         assert_int_equal(kept[i].seq, kept[i - 1].seq + 1);
+}
+
+/* SEE-7: a storm of what anybody can bring about leaves what happened before it where it is. */
+static void events__a_storm_makes_room_for_itself_alone(void **state)
+{
+    struct events_range range;
+    const uint64_t before = newest();
+    unsigned n;
+
+    (void)state;
+    log_event(LOG_INFO, "leader_changed", "leader=n1");
+    for (unsigned i = 0; i < 1000; i++)
+        log_event(LOG_WARNING, "slow_op", "i=%u", i);
+    log_event(LOG_INFO, "leader_changed", "leader=n2");
+    n = events_get(before, EVENTS_KEPT_MAX, kept, &range);
+    assert_int_equal(n, EVENTS_LOUD_MAX + 2);
+    assert_string_equal(kept[0].text, "leader=n1");
+    assert_string_equal(kept[1].text, "i=936");
+    assert_string_equal(kept[EVENTS_LOUD_MAX].text, "i=999");
+    assert_string_equal(kept[n - 1].text, "leader=n2");
+    assert_int_equal(range.missed, 936);
+    assert_int_equal(range.oldest, before + 1 + 937);
+    assert_int_equal(range.next, before + 1002);
+    for (unsigned i = 1; i < n; i++)
+        assert_true(kept[i].seq > kept[i - 1].seq);
+    /* The last few of both, as they came. */
+    assert_int_equal(events_get(0, 3, kept, &range), 3);
+    assert_string_equal(kept[0].text, "i=998");
+    assert_string_equal(kept[2].text, "leader=n2");
+    /* And behind the gap all are there. */
+    assert_int_equal(events_get(range.next - 10, 100, kept, &range), 10);
+    assert_int_equal(range.missed, 0);
 }
 
 static void events__are_read_on_from_where_one_was(void **state)
@@ -180,7 +212,7 @@ static void events__of_several_threads_do_not_mix(void **state)
                 continue;
             (void)snprintf(end, sizeof(end), " name=%s", kept[i].name);
             assert_non_null(strstr(kept[i].text, end));
-            assert_true(i == 0 || kept[i].seq == kept[i - 1].seq + 1);
+            assert_true(i == 0 || kept[i].seq > kept[i - 1].seq);
         }
     }
     for (unsigned i = 0; i < THREADS; i++)
@@ -196,6 +228,7 @@ int main(void)
         cmocka_unit_test(events__bytes_from_outside_stay_in_the_text),
         cmocka_unit_test(events__long_texts_are_cut),
         cmocka_unit_test(events__the_oldest_make_room_and_the_gap_is_told),
+        cmocka_unit_test(events__a_storm_makes_room_for_itself_alone),
         cmocka_unit_test(events__are_read_on_from_where_one_was),
         cmocka_unit_test(events__of_several_threads_do_not_mix),
     };
