@@ -1,5 +1,5 @@
-/* Two rings of fixed slots under one mutex: nothing is allocated, so that an event of a process that
- * has no memory is kept. */
+/* Two rings of fixed slots under one mutex: nothing is allocated, so that an event of a process
+ * that has no memory is kept. */
 #include "base/events.h"
 
 #include <pthread.h>

@@ -893,7 +893,7 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 #define ACCESS_GROUPS_MAX 65536u
 /* How long a start waits for the names of [access]; they are taken when they come. */
 #define ACCESS_START_S 2
-/* Look-ups under way at once: those before a reload may hang. Beyond: the lists stay as they are. */
+/* Look-ups under way at once: those before a reload may hang. Beyond: the lists stay. */
 #define ACCESS_SEARCHES_MAX 4u
 /* A compare with more reads than this is for admins alone. */
 #define ACCESS_COMPARE_READS 1000u

@@ -217,8 +217,8 @@ static void say_made(const struct seen *n, struct snapshot_outcome *o)
         .made = true, .index = n->index, .bytes = n->bytes, .elapsed_us = n->last_ms * 1000};
 }
 
-/* One that is started again does not know any more what it was asked for, and the newest that it has
- * may be of long before. It may have been up for less time than it is again. */
+/* One that is started again does not know any more what it was asked for, and the newest that it
+ * has may be of long before. It may have been up for less time than it is again. */
 static bool was_restarted(const struct waiting *w, uint64_t now_us)
 {
     const uint64_t elapsed_ms = (now_us - w->before_us) / 1000;
