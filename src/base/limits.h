@@ -1007,7 +1007,7 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 #define CTL_LOOK_EVERY_MS 1000u
 /* `events`: so many are asked of a node at once, as many as it keeps; so many are shown at first, a
  * terminal's rows; and with -f so often, in looks, it is asked who belongs to the cluster. */
-#define CTL_EVENTS_AT_ONCE 256u
+#define CTL_EVENTS_AT_ONCE EVENTS_KEPT_MAX
 #define CTL_EVENTS_SHOWN   20u
 #define CTL_MEMBERS_EVERY  10u
 /* `check`: a node that runs for less has started lately; within which time other leaders count; and

@@ -279,7 +279,7 @@ const struct verb ctl_verbs[] = {
      "what the nodes have told lately, by time",
      "Prints the last events of all nodes, or of NODE, in the order of time: time,\n"
      "node, level, event, and what belongs to it. 'ridctl explain EVENT' says what one\n"
-     "means. Each node keeps its last 256 in memory, those of level info and worse; a\n"
+     "means. Each node keeps its last 256 or so in memory, of level info and worse; a\n"
      "node that was started anew has only those since then, and its log has the rest.\n"
      "\n"
      "With -f it goes on with what comes, until ^C: none is told twice, and where some\n"

@@ -302,7 +302,7 @@ static void request__cluster(void **state)
     assert_int_equal(request.type, WIRE_REQ_EVENTS);
     assert_int_equal(request.after, 0);
     assert_int_equal(request.limit, EVENTS_TOLD_DEFAULT);
-    must_decode("{\"type\":\"events\",\"after\":9223372036854775807,\"limit\":256}");
+    must_decode("{\"type\":\"events\",\"after\":9223372036854775807,\"limit\":320}");
     assert_int_equal(request.after, INT64_MAX);
     assert_int_equal(request.limit, EVENTS_KEPT_MAX);
     must_decode("{\"type\":\"transfer_leader\",\"to\":\"n2\"}");
@@ -500,7 +500,7 @@ static const struct wrong wrongs[] = {
     {"{\"msg_id\":7,\"type\":\"events\",\"after\":\"1\"}", "after", 0, 7},
     {"{\"msg_id\":7,\"type\":\"events\",\"after\":null}", "after", 0, 7},
     {"{\"msg_id\":7,\"type\":\"events\",\"limit\":0}", "limit", EVENTS_KEPT_MAX, 7},
-    {"{\"msg_id\":7,\"type\":\"events\",\"limit\":257}", "limit", EVENTS_KEPT_MAX, 7},
+    {"{\"msg_id\":7,\"type\":\"events\",\"limit\":321}", "limit", EVENTS_KEPT_MAX, 7},
     {"{\"msg_id\":7,\"type\":\"follower_read\"}", "key", 0, 7},
     {"{\"msg_id\":7,\"type\":\"lease_read\"}", "key", 0, 7},
     {"{\"msg_id\":7,\"type\":\"local_read\"}", "key", 0, 7},
