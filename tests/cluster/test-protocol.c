@@ -357,10 +357,11 @@ CASE(protocol__cluster_requests)
                    made;
                }),
                "a snapshot");
-    client_expect(cl, "{\"type\":\"events\",\"msg_id\":13,\"after\":1,\"limit\":1}",
-                  "{\"type\":\"events_ok\",\"in_reply_to\":13,\"node\":\"n1\",\"began\":<s>,"
-                  "\"oldest\":1,\"next\":2,\"events\":[{\"seq\":2,\"ts\":<s>,\"level\":<s>,"
-                  "\"event\":<s>,\"term\":<n>,\"role\":<s>,\"text\":<s>}]}");
+    client_expect(
+        cl, "{\"type\":\"events\",\"msg_id\":13,\"after\":1,\"limit\":1}",
+        "{\"type\":\"events_ok\",\"in_reply_to\":13,\"node\":\"n1\",\"began\":<s>,"
+        "\"oldest\":1,\"missed\":0,\"next\":2,\"events\":[{\"seq\":2,\"ts\":<s>,\"level\":<s>,"
+        "\"event\":<s>,\"term\":<n>,\"role\":<s>,\"text\":<s>}]}");
     client_expect(cl, "{\"type\":\"events\",\"msg_id\":14,\"limit\":257}",
                   ERROR(14, 12, "malformed", true, ",\"field\":\"limit\",\"limit\":256"));
     client_expect(cl, "{\"type\":\"snapshot_part\",\"msg_id\":9}",
