@@ -362,8 +362,8 @@ CASE(protocol__cluster_requests)
         "{\"type\":\"events_ok\",\"in_reply_to\":13,\"node\":\"n1\",\"began\":<s>,"
         "\"oldest\":1,\"missed\":0,\"next\":2,\"events\":[{\"seq\":2,\"ts\":<s>,\"level\":<s>,"
         "\"event\":<s>,\"term\":<n>,\"role\":<s>,\"text\":<s>}]}");
-    client_expect(cl, "{\"type\":\"events\",\"msg_id\":14,\"limit\":257}",
-                  ERROR(14, 12, "malformed", true, ",\"field\":\"limit\",\"limit\":256"));
+    client_expect(cl, "{\"type\":\"events\",\"msg_id\":14,\"limit\":321}",
+                  ERROR(14, 12, "malformed", true, ",\"field\":\"limit\",\"limit\":320"));
     client_expect(cl, "{\"type\":\"snapshot_part\",\"msg_id\":9}",
                   "{\"type\":\"snapshot_part_ok\",\"in_reply_to\":9,\"index\":<n>,\"term\":<n>,"
                   "\"offset\":0,\"bytes\":<n>,\"part\":<s>,\"crc32c\":<n>,\"last\":<*>}");
