@@ -44,7 +44,8 @@ enum wire_error {
     WIRE_ERRORS(X)
 #undef X
 };
-#define WIRE_N_ERRORS (WIRE_ERROR_PRECONDITION_FAILED + 1u) /* with NONE */
+#define WIRE_ERROR_ONE(...) +1u
+#define WIRE_N_ERRORS       (1u WIRE_ERRORS(WIRE_ERROR_ONE)) /* with NONE; counted, not named */
 const char *wire_error_name(enum wire_error error);
 enum wire_error wire_error_from_name(const char *name); /* WIRE_ERROR_NONE: unknown */
 int wire_error_code(enum wire_error error, bool after_append);
