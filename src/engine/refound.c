@@ -33,6 +33,12 @@ int refound_index(const struct snap_meta *backup, raft_index *ret)
                        ", and there are no numbers left above "
                        "that: write its keys into a new cluster with 'ridctl export' and 'import'",
                        backup->id.index);
+    /* Each election takes one, and one that is refused here would never be led (TERM-3). */
+    if (backup->id.term > RAFT_INDEX_MAX - RAFT_TERMS_LEFT_FEW)
+        return err_say(REFOUND_E_OTHER,
+                       "the backup is of term %" PRIu64 ", and hardly any terms are left above "
+                       "that: write its keys into a new cluster with 'ridctl export' and 'import'",
+                       backup->id.term);
     if (getrandom(&more, sizeof(more), 0) != (ssize_t)sizeof(more))
         return err_origin(err_say(-EIO, "no random bytes from the kernel"));
     *ret = backup->id.index + BACKUP_INDEX_STEP + more % BACKUP_INDEX_STEP;

@@ -587,6 +587,10 @@ static void restore__goes_on_far_above(void **state)
     m.id.index = RAFT_INDEX_MAX - BACKUP_INDEX_STEP;
     assert_int_equal(refound_index(&m, &a), REFOUND_E_OTHER);
     assert_non_null(strstr(err_text(), "export"));
+    m = backup_meta;
+    m.id.term = RAFT_INDEX_MAX - RAFT_TERMS_LEFT_FEW + 1; /* TERM-3: nobody could be elected */
+    assert_int_equal(refound_index(&m, &a), REFOUND_E_OTHER);
+    assert_non_null(strstr(err_text(), "hardly any terms"));
 }
 
 static unsigned count_calls(void)
