@@ -23,7 +23,8 @@ uint64_t clock_mono_us(void);
 struct timespec clock_timer_at(uint64_t due_us);
 /* Processor time of the calling thread in microseconds. */
 uint64_t clock_thread_us(void);
-/* CLOCK_REALTIME in microseconds since 1970, for what people read and nothing else. */
+/* CLOCK_REALTIME in microseconds since 1970, for what people read; nothing may count on its being
+ * right. */
 uint64_t clock_wall_us(void);
 
 #endif

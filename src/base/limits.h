@@ -384,6 +384,10 @@ static_assert(1024 + RAFT_SERVERS_MAX * (64 + NODE_NAME_BYTES_MAX + 2 * ADDRESS_
 static_assert(TRAIL_SNAG_US <= SLOW_US_LEAST / 2, "half of any slow leg is long enough");
 /* Slow syncs of the disk that the loop has not looked at yet; the oldest are dropped. */
 #define STORE_SLOW_MAX 8u
+/* Looking for what held slow operations up takes so much of each window, and a window begins when
+ * the first is looked at. */
+#define SLOW_EXPLAIN_WINDOW_US 20000u
+#define SLOW_EXPLAIN_US        1000u
 /* Lines of the log about them, in a window; the rest is counted in the next one. */
 #define SLOW_LOG_WINDOW_US 10000000u
 #define SLOW_LOG_BURST     5u
@@ -795,10 +799,18 @@ static_assert(512 + RAFT_SERVERS_MAX * (64 + NODE_NAME_BYTES_MAX + 2 * ADDRESS_B
 #define BACKUP_LABEL_BYTES_MAX 1024u
 /* "ridctl 0.1.0" of it. Who has a longer name is cut when it is made. */
 #define BACKUP_PROGRAM_BYTES_MAX 47u
-/* The log of a restored cluster goes on so far above the backup, and up to as much again by chance,
- * that none of its places was one of the cluster that was (BACKUP-2): that would have to have
- * written for eight months since, at 50,000 entries a second. Of RAFT_INDEX_MAX it takes less than
- * a part in 30,000 each time; who has not as much left is refused. */
+/* The log of a restored cluster begins at an index that is the time, so many a millisecond since
+ * the first of January 2026: a million entries a second, twenty times what a cluster writes. So
+ * nothing that was written before, into whichever cluster, stands as high (BACKUP-2);
+ * RAFT_INDEX_MAX is reached in two thousand years. */
+#define BACKUP_INDEX_PER_MS   1024u
+#define BACKUP_INDEX_EPOCH_MS UINT64_C(1767225600000)
+/* A clock by which it would be less than that above the backup, six hours of writing, is not
+ * believed. Then it is this far above the backup, and up to as much again by chance: the cluster
+ * that was would have to have written for eight months since, at 50,000 entries a second. Of
+ * RAFT_INDEX_MAX it takes less than a part in 30,000 each time; who has not as much left is
+ * refused. */
+#define BACKUP_INDEX_NEAR ((uint64_t)1 << 30)
 #define BACKUP_INDEX_STEP ((uint64_t)1 << 40)
 /* How often a terminal is told how far a restore is. */
 #define RESTORE_SHOW_US 100000u

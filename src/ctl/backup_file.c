@@ -110,6 +110,12 @@ static int read_copy(struct looking *l)
         rc = backup_check(&l->b, l->bar ? draw : NULL, l);
     if (rc != 0)
         return rc;
+    if (l->reads_all && l->b.meta.digest_version != KV_DIGEST_VERSION)
+        return err_say(
+            BACKUP_E_NEWER,
+            "'%s' is whole, and has a digest of version %u; this program makes %u: verify "
+            "it with the version that saved it",
+            l->b.name, l->b.meta.digest_version, KV_DIGEST_VERSION);
     rc = l->reads_all ? kv_verify_copy(&source, l->b.meta.state_format, &l->info)
                       : kv_look_copy(&source, l->b.meta.state_format, &l->info);
     if (rc == 0 && !info_is_as_said(l))

@@ -341,25 +341,13 @@ static void look_at_dirs(struct doctor *d)
 
 /* ---- this host ---- */
 
-/* Runs by this file, or by one that is not known; another cluster's is none of this one's. */
-static bool is_ours(const struct doctor *d, const struct doctor_process *p)
-{
-    cleanup_free char *ours = d->path != NULL ? realpath(d->path, NULL) : NULL;
-    cleanup_free char *theirs = NULL;
-
-    if (ours == NULL || p->config[0] != '/')
-        return true; /* a name below the folder in which it was started, which is not known */
-    theirs = realpath(p->config, NULL);
-    return theirs != NULL && strcmp(ours, theirs) == 0;
-}
-
 static unsigned leave_out_others(struct doctor *d)
 {
     unsigned n = 0;
     unsigned n_others;
 
     for (unsigned i = 0; i < d->n_processes; i++)
-        if (is_ours(d, &d->processes[i]))
+        if (doctor_process_is_of(&d->processes[i], d->path))
             d->processes[n++] = d->processes[i];
     n_others = d->n_processes - n;
     d->n_processes = n;

@@ -210,6 +210,28 @@ static void take_word(const char *words, size_t len, const char *option, char le
     }
 }
 
+/* A name below the folder in which it was started. Whose folder that is may be nobody's business:
+ * the name stays as it was. */
+static void make_absolute(const struct doctor_roots *roots, const char *pid, char *config,
+                          size_t size)
+{
+    char link[300];
+    char cwd[256];
+    char whole[sizeof(cwd) + 256];
+    ssize_t n;
+
+    if (config[0] == '\0' || config[0] == '/')
+        return;
+    (void)snprintf(link, sizeof(link), "%s/%s/cwd", roots->proc, pid);
+    n = readlink(link, cwd, sizeof(cwd) - 1);
+    if (n <= 0)
+        return;
+    cwd[n] = '\0';
+    (void)snprintf(whole, sizeof(whole), "%s/%s", cwd, config);
+    if (strlen(whole) < size)
+        memcpy(config, whole, strlen(whole) + 1);
+}
+
 static bool take_process(const struct doctor_roots *roots, const char *pid,
                          struct doctor_process *ret)
 {
@@ -233,6 +255,7 @@ static bool take_process(const struct doctor_roots *roots, const char *pid,
     if (n > 0) {
         take_word(text, (size_t)n, "--id", 'i', ret->id, sizeof(ret->id));
         take_word(text, (size_t)n, "--config", 'c', ret->config, sizeof(ret->config));
+        make_absolute(roots, pid, ret->config, sizeof(ret->config));
     }
     (void)snprintf(name, sizeof(name), "%s/status", pid);
     if (doctor_read(roots->proc, name, text, sizeof(text)) > 0 && number_behind(text, "Uid:", &uid))
@@ -266,6 +289,17 @@ unsigned doctor_find_processes(const struct doctor_roots *roots, struct doctor_p
     }
     qsort(ret, found < n ? found : n, sizeof(ret[0]), by_pid);
     return found;
+}
+
+bool doctor_process_is_of(const struct doctor_process *p, const char *path)
+{
+    cleanup_free char *ours = path != NULL ? realpath(path, NULL) : NULL;
+    cleanup_free char *theirs = NULL;
+
+    if (ours == NULL || p->config[0] != '/')
+        return true;
+    theirs = realpath(p->config, NULL);
+    return theirs != NULL && strcmp(ours, theirs) == 0;
 }
 
 static ssize_t read_of(const struct doctor_roots *roots, const struct doctor_process *p,

@@ -100,12 +100,14 @@ void doctor_memory(struct findings *f, const struct doctor_roots *roots);
 struct doctor_process {
     pid_t pid;
     char id[NODE_NAME_BYTES_MAX + 1]; /* --id; "": not given */
-    char config[256];                 /* --config; "": not given, or too long */
+    char config[256]; /* --config, from the root where that is known; "": not given */
     uid_t uid;
 };
 /* The processes whose name is ridd, at most n; how many there are. */
 unsigned doctor_find_processes(const struct doctor_roots *roots, struct doctor_process *ret,
                                unsigned n);
+/* It runs by this file, or by one that is not known. */
+bool doctor_process_is_of(const struct doctor_process *p, const char *path);
 /* Its limits and memory against the configuration; conf NULL: against the defaults. */
 void doctor_judge_process(struct findings *f, const struct doctor_roots *roots,
                           const struct doctor_process *p, const struct conf *conf);

@@ -70,11 +70,17 @@ static void add_processes(struct bundling *g)
     static const char *const names[] = {"status", "limits", "cgroup", "io", "schedstat"};
     static const struct doctor_roots roots = {.proc = "/proc", .sys = "/sys"};
     struct doctor_process list[DOCTOR_PROCESSES_MAX];
+    const char *conf_path = cluster_conf_path(g->ctl);
     const unsigned n = doctor_find_processes(&roots, list, DOCTOR_PROCESSES_MAX);
 
     if (n == 0)
         bundle_leave_out(&g->b, "process", "no ridd is seen to run on this host");
-    for (unsigned i = 0; i < n && i < DOCTOR_PROCESSES_MAX; i++)
+    for (unsigned i = 0; i < n && i < DOCTOR_PROCESSES_MAX; i++) {
+        if (!doctor_process_is_of(&list[i], conf_path)) {
+            bundle_leave_out(&g->b, "process", "pid %ld runs by another file, '%s'",
+                             (long)list[i].pid, list[i].config);
+            continue;
+        }
         for (size_t k = 0; k < sizeof(names) / sizeof(names[0]); k++) {
             char name[BUNDLE_NAME_SIZE];
             char path[64];
@@ -84,6 +90,7 @@ static void add_processes(struct bundling *g)
                            names[k]);
             bundle_add_file(&g->b, name, path, BUNDLE_HEAD);
         }
+    }
 }
 
 /* ---- logs ---- */

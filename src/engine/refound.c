@@ -23,8 +23,21 @@ const char *refound_error_text(int rc)
 /* Above all that the old cluster may have written since, and not where another restore of the same
  * backup begins: sessions are numbered by their places in the log, and a client of either that
  * calls at this one would find another's under its number (BACKUP-2). */
-int refound_index(const struct snap_meta *backup, raft_index *ret)
+/* What an index of a cluster that is restored now begins with, where the clock can be believed so
+ * far: 0 says that it cannot. */
+static raft_index index_of_time(uint64_t now_us)
 {
+    const uint64_t since_ms = now_us / 1000 - BACKUP_INDEX_EPOCH_MS;
+
+    if (now_us / 1000 < BACKUP_INDEX_EPOCH_MS ||
+        since_ms > RAFT_INDEX_MAX / 2 / BACKUP_INDEX_PER_MS)
+        return 0;
+    return since_ms * BACKUP_INDEX_PER_MS;
+}
+
+int refound_index(const struct snap_meta *backup, uint64_t now_us, raft_index *ret)
+{
+    const raft_index timely = index_of_time(now_us);
     uint64_t more = 0;
 
     if (backup->id.index > RAFT_INDEX_MAX - 4 * BACKUP_INDEX_STEP)
@@ -41,7 +54,10 @@ int refound_index(const struct snap_meta *backup, raft_index *ret)
                        backup->id.term);
     if (getrandom(&more, sizeof(more), 0) != (ssize_t)sizeof(more))
         return err_origin(err_say(-EIO, "no random bytes from the kernel"));
-    *ret = backup->id.index + BACKUP_INDEX_STEP + more % BACKUP_INDEX_STEP;
+    if (timely > backup->id.index + BACKUP_INDEX_NEAR)
+        *ret = timely + more % BACKUP_INDEX_PER_MS;
+    else
+        *ret = backup->id.index + BACKUP_INDEX_STEP + more % BACKUP_INDEX_STEP;
     return 0;
 }
 

@@ -41,9 +41,11 @@ struct refound {
     struct raft_configuration configuration; /* of the new cluster: this node alone */
     raft_index first_index;                  /* the log begins behind it (refound_index()) */
 };
-/* Where the new log begins: far above the last entry of the backup, how far is drawn; the kernel's
- * random bytes are needed. 0; REFOUND_E_OTHER: there are no numbers left; -errno. */
-int refound_index(const struct snap_meta *backup, raft_index *ret);
+/* Where the new log begins: far above the last entry of the backup, and above what a restore of an
+ * earlier time, of whatever backup, has written since; now_us is the time of day, which need not be
+ * right. The kernel's random bytes are needed. 0; REFOUND_E_OTHER: there are no numbers left;
+ * -errno. */
+int refound_index(const struct snap_meta *backup, uint64_t now_us, raft_index *ret);
 /* ret: of the snapshot that it made. */
 int refound_make(const struct refound *r, struct snap_meta *ret);
 

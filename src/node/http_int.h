@@ -51,6 +51,9 @@ bool node_http_fill(void *ctx, unsigned kind, struct buf *out);
 /* http_ready.c: what /readyz says; into out a line for each check. Pure. */
 bool node_http_is_ready(const struct node_ready *r, struct buf *out);
 
+/* http_ready.c: what /livez says, text holds it after. Pure. */
+bool node_http_lives(enum node_http_stage stage, uint64_t silent_us, char *text, size_t size);
+
 /* http_room.c: free bytes of a directory's file system, without waiting; METRICS_UNKNOWN: not known
  * yet, or whoever is asked hangs. One thread may ask. NULL: no memory. */
 struct node_room;

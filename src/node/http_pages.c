@@ -15,18 +15,12 @@
 static void answer_livez(void *ctx, struct http_call *call, const struct buf *facts)
 {
     struct node_http *h = ctx;
-    const uint64_t silent_us = node_http_silent_us(h);
     char text[128];
+    const bool lives = node_http_lives((enum node_http_stage)atomic_load(&h->stage),
+                                       node_http_silent_us(h), text, sizeof(text));
 
     (void)facts;
-    /* Reading the log takes what it takes; who starts this process has a time limit of its own. */
-    if (atomic_load(&h->stage) == NODE_HTTP_STARTING || silent_us <= HTTP_LOOP_US) {
-        http_reply_text(call, 200, "ok");
-        return;
-    }
-    (void)snprintf(text, sizeof(text), "the loop has not turned for %.1f s",
-                   (double)silent_us / 1e6);
-    http_reply_text(call, 503, text);
+    http_reply_text(call, lives ? 200 : 503, text);
 }
 
 /* ---- /readyz ---- */

@@ -1,4 +1,4 @@
-/* Is this node ready?
+/* Does this node live, and is it ready?
  *
  * A probe must know what 200 of /readyz promises: whoever sends requests to this node now gets
  * linearizable reads answered here. A leader is ready when it serves. Another node is when it can
@@ -71,6 +71,19 @@ static const char *disk_failure(const struct engine_health *e, char *text, size_
     (void)snprintf(text, size, "the disk has not answered for %.1f s",
                    (double)e->disk_silent_us / 1e6);
     return text;
+}
+
+/* Reading the log, and closing the state, take what they take: who starts and stops this process
+ * has time limits of its own. */
+bool node_http_lives(enum node_http_stage stage, uint64_t silent_us, char *text, size_t size)
+{
+    const bool hangs = stage == NODE_HTTP_TURNING && silent_us > HTTP_LOOP_US;
+
+    if (hangs)
+        (void)snprintf(text, size, "the loop has not turned for %.1f s", (double)silent_us / 1e6);
+    else
+        (void)snprintf(text, size, "%s", stage == NODE_HTTP_LEAVING ? "stopping" : "ok");
+    return !hangs;
 }
 
 bool node_http_is_ready(const struct node_ready *r, struct buf *out)

@@ -162,24 +162,50 @@ static int say_locked(const struct identity_dir *dir)
                    PATH_SHOWN, dir->path, (int)len, text, (int)len, text);
 }
 
-static int dir_lock(struct identity_dir *dir)
+static int open_lock(struct identity_dir *dir)
 {
-    char text[16];
-    int len;
-
     dir->lock_fd =
         openat(dir->fd, LOCK_NAME, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK, 0600);
     if (dir->lock_fd < 0 &&
         (errno == ELOOP || errno == EACCES || errno == EISDIR || errno == ENXIO))
         return err_say(IDENTITY_E_ACCESS, "cannot open '%.*s/LOCK': %s: move it away", PATH_SHOWN,
                        dir->path, strerror(errno));
-    if (dir->lock_fd < 0)
-        return identity_say_errno("open LOCK in", dir->path);
+    return dir->lock_fd < 0 ? identity_say_errno("open LOCK in", dir->path) : 0;
+}
+
+static int take_lock(struct identity_dir *dir)
+{
+    int rc = open_lock(dir);
+
+    if (rc != 0)
+        return rc;
     while (flock(dir->lock_fd, LOCK_EX | LOCK_NB) != 0) {
         if (errno == EWOULDBLOCK)
             return say_locked(dir);
         if (errno != EINTR)
             return identity_say_errno("lock", dir->path);
+    }
+    return 0;
+}
+
+/* Who gives a directory up removes LOCK: one that was opened before that, and locked after it,
+ * keeps nobody out. */
+static int dir_lock(struct identity_dir *dir)
+{
+    char text[16];
+    int len;
+
+    for (struct stat st;;) {
+        int rc = take_lock(dir);
+
+        if (rc != 0)
+            return rc;
+        if (fstat(dir->lock_fd, &st) != 0)
+            return identity_say_errno("lock", dir->path);
+        if (st.st_nlink > 0)
+            break;
+        (void)close(dir->lock_fd);
+        dir->lock_fd = -1;
     }
     /* For the sentence above; it need not be durable, and where there is no room for it the lock is
      * held all the same (SPACE-10). */

@@ -244,7 +244,7 @@ static int fill_folders(struct restoring *r, const struct folders *f)
     fill_engine(r, f, &engine);
     rc = make_configuration(r, &refound.configuration);
     if (rc == 0)
-        rc = refound_index(&r->backup.meta, &refound.first_index);
+        rc = refound_index(&r->backup.meta, clock_wall_us(), &refound.first_index);
     if (rc == 0)
         rc = refound_make(&refound, &r->made);
     return rc;

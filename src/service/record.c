@@ -81,6 +81,16 @@ static enum service_stage longest(const uint64_t *us)
     return (enum service_stage)most;
 }
 
+/* All that wait become slow at once when a quorum goes, and the loop has others to serve. */
+static bool may_explain(struct service_slow *slow, uint64_t now_us)
+{
+    if (now_us - slow->window_us >= SLOW_EXPLAIN_WINDOW_US) {
+        slow->window_us = now_us;
+        slow->spent_us = 0;
+    }
+    return slow->spent_us < SLOW_EXPLAIN_US;
+}
+
 static void explain(const struct request *req, const struct done *d, struct service_slow_op *op)
 {
     struct service *s = req->conn->service;
@@ -101,8 +111,9 @@ static void explain(const struct request *req, const struct done *d, struct serv
 }
 
 static void keep_slow(const struct request *req, const struct done *d, enum service_op which,
-                      const uint64_t *us, uint64_t total_us)
+                      const uint64_t *us, uint64_t end_us)
 {
+    const uint64_t total_us = end_us - req->arrived_us;
     struct service *s = req->conn->service;
     struct service_slow_op *op = &s->slow.ops[s->slow.n++ % SLOW_KEPT_MAX];
 
@@ -115,7 +126,12 @@ static void keep_slow(const struct request *req, const struct done *d, enum serv
                                    .result = d->result};
     for (unsigned i = 0; i < SERVICE_N_STAGES; i++)
         op->us[i] = us[i];
-    explain(req, d, op);
+    if (may_explain(&s->slow, end_us)) {
+        explain(req, d, op);
+        s->slow.spent_us += s->ops.now_us(s->ops.ctx) - end_us;
+    } else {
+        service_why_words(s, op, NULL, 0);
+    }
     s->counts.n_slow++;
     if (s->ops.slow != NULL)
         s->ops.slow(s->ops.ctx, op);
@@ -208,7 +224,7 @@ static void look_closer(const struct request *req, const struct done *d, uint64_
         [SERVICE_STAGE_EXECUTE] = end_us - t->applied_us + req->room_us};
 
     if (end_us - req->arrived_us >= s->slow.threshold_us)
-        keep_slow(req, d, which, us, end_us - req->arrived_us);
+        keep_slow(req, d, which, us, end_us);
     if (end_us >= s->last[which].due_us)
         keep_last(req, d, which, end_us);
 }
@@ -332,5 +348,5 @@ void service_note_failed(struct request *req, const struct replica_failure *f)
     if (end_us - req->arrived_us < s->slow.threshold_us || f->error == WIRE_ERROR_CANCELLED)
         return;
     stages_of_failed(req, end_us, us);
-    keep_slow(req, &d, which, us, end_us - req->arrived_us);
+    keep_slow(req, &d, which, us, end_us);
 }

@@ -152,7 +152,8 @@ void service_note_failed(struct request *req, const struct replica_failure *f);
 /* Before counts are looked at. */
 void service_count_alike(struct service *s);
 /* ---- why_words.c ---- */
-/* Fills op->why and op->peer. room_us: what the client itself held it up. */
+/* Fills op->why and op->peer. why NULL: nobody has looked. room_us: what the client itself held it
+ * up. */
 void service_why_words(const struct service *s, struct service_slow_op *op,
                        const struct replica_why *why, uint64_t room_us);
 

@@ -34,6 +34,8 @@ struct service_slow_op {
 struct service_slow {
     uint64_t threshold_us; /* UINT64_MAX: nothing is exceptional */
     uint64_t n;            /* ever */
+    uint64_t window_us;    /* when it began, and what looking for causes has taken in it */
+    uint64_t spent_us;
     struct service_slow_op ops[SLOW_KEPT_MAX];
 };
 

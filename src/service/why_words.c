@@ -178,9 +178,14 @@ void service_why_words(const struct service *s, struct service_slow_op *op,
                        const struct replica_why *why, uint64_t room_us)
 {
     struct text t = {op->why, sizeof(op->why), 0};
-    raft_node_id peer = why->peer;
+    raft_node_id peer;
     char text[NUMBER_BUF];
 
+    if (why == NULL) {
+        say(&t, "many were slow at once, and this one was not looked into");
+        return;
+    }
+    peer = why->peer;
     if (why->kind == REPLICA_WHY_UNKNOWN && room_us > 0 &&
         room_us >= op->us[SERVICE_STAGE_EXECUTE] / 2) {
         say(&t, "the client did not read its replies for %s", time_text(text, room_us));

@@ -1931,6 +1931,24 @@ static void ctl__a_spoilt_backup_is_none(void **state)
     free_whole(&w);
 }
 
+/* It is no damage, and nobody should throw it away. */
+static void ctl__a_digest_of_another_version_is_said(void **state)
+{
+    struct whole w;
+    FILE *file = fopen("whole", "w");
+
+    (void)state;
+    make_whole(&w, "");
+    assert_non_null(file);
+    assert_int_equal(fwrite(w.file.data, 1, w.file.len, file), w.file.len);
+    assert_int_equal(fclose(file), 0);
+    run("backup", "verify", "whole", NULL);
+    EXPECT(65, "",
+           "ridctl: backup: 'whole' is whole, and has a digest of version 0; this program makes 1: "
+           "verify it with the version that saved it\n");
+    free_whole(&w);
+}
+
 static void ctl__backup_takes_its_words(void **state)
 {
     (void)state;
@@ -2027,6 +2045,7 @@ int main(void)
         cmocka_unit_test(ctl__a_backup_is_saved_with_its_label),
         cmocka_unit_test(ctl__a_backup_is_never_of_before),
         cmocka_unit_test(ctl__a_spoilt_backup_is_none),
+        cmocka_unit_test(ctl__a_digest_of_another_version_is_said),
         cmocka_unit_test(ctl__backup_takes_its_words),
         cmocka_unit_test(ctl__raw_passes_lines_both_ways),
     };

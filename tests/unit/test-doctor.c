@@ -395,6 +395,37 @@ static void put_process(const char *root, const char *limits, const char *status
     put_text(root, "77/cgroup", "0::/system.slice/ridd@n2.service\n");
 }
 
+/* Started in another folder, by a file there. */
+static void put_relative(const char *root)
+{
+    static const char words[] = "ridd\0-cx.conf\0";
+    const struct doctor_roots roots = {.proc = root, .sys = root};
+    struct doctor_process p[3];
+    char link[300];
+    char ours[300];
+    char theirs[300];
+
+    put_text(root, "78/comm", "ridd\n");
+    put(root, "78/cmdline", words, sizeof(words) - 1);
+    put_text(root, "here/x.conf", "");
+    put_text(root, "there/x.conf", "");
+    (void)snprintf(link, sizeof(link), "%s/78/cwd", root);
+    (void)snprintf(theirs, sizeof(theirs), "%s/there", root);
+    assert_int_equal(symlink(theirs, link), 0);
+    assert_int_equal(doctor_find_processes(&roots, p, 3), 2);
+    (void)snprintf(theirs, sizeof(theirs), "%s/there/x.conf", root);
+    (void)snprintf(ours, sizeof(ours), "%s/here/x.conf", root);
+    assert_string_equal(p[1].config, theirs);
+    assert_true(doctor_process_is_of(&p[1], theirs));
+    assert_false(doctor_process_is_of(&p[1], ours));
+    assert_true(doctor_process_is_of(&p[1], NULL));
+    assert_false(doctor_process_is_of(&p[0], ours)); /* it names a file that is not there */
+    assert_int_equal(unlink(link), 0);
+    assert_int_equal(doctor_find_processes(&roots, p, 3), 2);
+    assert_string_equal(p[1].config, "x.conf");
+    assert_true(doctor_process_is_of(&p[1], ours)); /* nobody knows: it is looked at */
+}
+
 /* DOCTOR-6 */
 static void doctor__a_process_is_held_against_the_file(void **state)
 {
@@ -412,6 +443,7 @@ static void doctor__a_process_is_held_against_the_file(void **state)
     assert_string_equal(p[0].id, "n2");
     assert_string_equal(p[0].config, "/etc/ridd/x.conf");
     assert_int_equal(p[0].uid, 990);
+    put_relative(root);
     doctor_judge_process(&found, &roots, &p[0], NULL);
     expect(FINDING_OK, "descriptors", "65536 may be open, 10166 are needed");
     expect(FINDING_OK, "memory", "6.0 MiB resident");

@@ -156,6 +156,22 @@ static void ready__who_stops_is_not(void **state)
     expect(&r, "[-]stopping failed: this node is stopping\n");
 }
 
+/* HTTP-7: reading a log, and closing a state, take long, and a restart would only begin that anew. */
+static void lives__as_long_as_the_loop_turns(void **state)
+{
+    char text[64];
+
+    (void)state;
+    assert_true(node_http_lives(NODE_HTTP_TURNING, HTTP_LOOP_US, text, sizeof(text)));
+    assert_string_equal(text, "ok");
+    assert_false(node_http_lives(NODE_HTTP_TURNING, HTTP_LOOP_US + 1, text, sizeof(text)));
+    assert_string_equal(text, "the loop has not turned for 2.0 s");
+    assert_true(node_http_lives(NODE_HTTP_STARTING, UINT64_MAX, text, sizeof(text)));
+    assert_string_equal(text, "ok");
+    assert_true(node_http_lives(NODE_HTTP_LEAVING, UINT64_MAX, text, sizeof(text)));
+    assert_string_equal(text, "stopping");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -166,6 +182,7 @@ int main(void)
         cmocka_unit_test(ready__an_unfit_state_is_named),
         cmocka_unit_test(ready__a_disk_without_room_or_answer_is_named),
         cmocka_unit_test(ready__who_stops_is_not),
+        cmocka_unit_test(lives__as_long_as_the_loop_turns),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -114,6 +114,28 @@ int __wrap_posix_fallocate(int fd, off_t offset, off_t len)
     return fails(true) ? errno : __real_posix_fallocate(fd, offset, len);
 }
 
+/* Another restore gives its directory up between the opening of LOCK and this. */
+static bool lose_lock;
+
+int __real_flock(int fd, int operation);
+int __wrap_flock(int fd, int operation);
+int __wrap_flock(int fd, int operation)
+{
+    if (lose_lock) {
+        char link[64];
+        char path[300];
+        ssize_t n;
+
+        lose_lock = false;
+        (void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+        n = readlink(link, path, sizeof(path) - 1);
+        assert_true(n > 0);
+        path[n] = '\0';
+        assert_int_equal(unlink(path), 0);
+    }
+    return __real_flock(fd, operation);
+}
+
 /* ---- a backup ---- */
 
 static const char *folder;
@@ -354,8 +376,7 @@ static void check_log(const struct identity_dir *dir, struct found *f)
     f->base = r.base;
     assert_true(r.last_index == r.base.index && r.commit_index == r.base.index);
     assert_true(r.base.term == backup_meta.id.term);
-    assert_true(r.base.index >= backup_meta.id.index + BACKUP_INDEX_STEP);
-    assert_true(r.base.index < backup_meta.id.index + 2 * BACKUP_INDEX_STEP);
+    assert_true(r.base.index > backup_meta.id.index + BACKUP_INDEX_NEAR);
     assert_true(r.hard_state.current_term == r.base.term && r.hard_state.voted_for == 0);
     assert_int_equal(r.n_configs, 1);
     c = &r.configs[0].configuration;
@@ -573,24 +594,79 @@ static void restore__compares_what_is_said(void **state)
     assert_int_equal(rewrite_ends(), 0);
 }
 
-/* BACKUP-2: as long as there are numbers. */
+static raft_index index_at(const struct snap_meta *m, uint64_t wall_us)
+{
+    raft_index ret = 0;
+
+    assert_int_equal(refound_index(m, wall_us, &ret), 0);
+    return ret;
+}
+
+/* BACKUP-2: where the time of day is of no use, and as long as there are numbers. */
 static void restore__goes_on_far_above(void **state)
 {
+    static const uint64_t no_times[] = {0, (BACKUP_INDEX_EPOCH_MS - 1) * 1000,
+                                        (BACKUP_INDEX_EPOCH_MS + 1) * 1000, UINT64_MAX};
     struct snap_meta m = backup_meta;
     raft_index a;
-    raft_index b;
 
     (void)state;
-    assert_int_equal(refound_index(&m, &a), 0);
-    assert_int_equal(refound_index(&m, &b), 0);
-    assert_true(a != b && a >= m.id.index + BACKUP_INDEX_STEP && a > old_client);
+    for (size_t i = 0; i < sizeof(no_times) / sizeof(no_times[0]); i++) {
+        const raft_index b = index_at(&m, no_times[i]);
+
+        a = index_at(&m, no_times[i]);
+        assert_true(a != b && a > old_client);
+        assert_in_range(a, m.id.index + BACKUP_INDEX_STEP, m.id.index + 2 * BACKUP_INDEX_STEP);
+        assert_in_range(b, m.id.index + BACKUP_INDEX_STEP, m.id.index + 2 * BACKUP_INDEX_STEP);
+    }
     m.id.index = RAFT_INDEX_MAX - BACKUP_INDEX_STEP;
-    assert_int_equal(refound_index(&m, &a), REFOUND_E_OTHER);
+    assert_int_equal(refound_index(&m, 0, &a), REFOUND_E_OTHER);
     assert_non_null(strstr(err_text(), "export"));
     m = backup_meta;
     m.id.term = RAFT_INDEX_MAX - RAFT_TERMS_LEFT_FEW + 1; /* TERM-3: nobody could be elected */
-    assert_int_equal(refound_index(&m, &a), REFOUND_E_OTHER);
+    assert_int_equal(refound_index(&m, 0, &a), REFOUND_E_OTHER);
     assert_non_null(strstr(err_text(), "hardly any terms"));
+}
+
+/* BACKUP-2: the second one of the same backup begins above all that the first one has written in a
+ * second, and so does one of what the first one has become; an older backup's is no lower. */
+static void restore__a_later_one_begins_higher(void **state)
+{
+    const uint64_t day_us = UINT64_C(86400) * 1000000;
+    uint64_t wall_us = BACKUP_INDEX_EPOCH_MS * 1000 + 300 * day_us;
+    struct snap_meta m = backup_meta;
+    raft_index last = 0;
+
+    (void)state;
+    for (int i = 0; i < 100; i++) {
+        const raft_index next = index_at(&backup_meta, wall_us);
+
+        assert_true(next > last + 1000000);
+        last = next;
+        wall_us += 1000000;
+    }
+    m.id.index = last + 50000 * UINT64_C(86400);
+    wall_us += day_us;
+    last = index_at(&m, wall_us);
+    assert_true(last > m.id.index + BACKUP_INDEX_NEAR);
+    assert_true(index_at(&backup_meta, wall_us + 1000000) > last + 1000000);
+    assert_true(index_at(&m, wall_us + 400 * 365 * day_us) < RAFT_INDEX_MAX);
+}
+
+/* Two at once, of which the first fails: the second has the directory to itself. */
+static void restore__waits_for_no_lock_that_is_gone(void **state)
+{
+    struct identity_dir *other = NULL;
+    const struct identity_conf identity = {
+        .data_dir = data_dir, .node_name = conf.self->name, .way = IDENTITY_RESTORE};
+    struct identity_dir *dir = NULL;
+
+    (void)state;
+    lose_lock = true;
+    assert_int_equal(identity_create(&identity, &dir), 0);
+    assert_false(lose_lock);
+    assert_int_equal(identity_create(&identity, &other), IDENTITY_E_LOCKED);
+    identity_abandon(dir);
 }
 
 static unsigned count_calls(void)
@@ -765,6 +841,8 @@ int main(void)
         TEST(restore__of_what_is_wrong_leaves_nothing),
         TEST(restore__compares_what_is_said),
         TEST(restore__goes_on_far_above),
+        TEST(restore__a_later_one_begins_higher),
+        TEST(restore__waits_for_no_lock_that_is_gone),
         TEST(restore__killed_anywhere_is_whole_or_begins_anew),
         TEST(restore__that_fails_leaves_nothing),
         TEST(restore__on_a_disk_that_is_gone_begins_anew),

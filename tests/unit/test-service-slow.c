@@ -394,6 +394,52 @@ static void slow__an_own_disk_that_is_busy_is_named(void **state)
     host_done(&h);
 }
 
+static unsigned n_explained(struct host *h, struct conn *c, unsigned *ret_others)
+{
+    json_t *root = ask_slow(h, c);
+    const json_t *ops = json_object_get(root, "slow");
+    unsigned n = 0;
+
+    *ret_others = 0;
+    for (size_t i = 0; i < json_array_size(ops); i++) {
+        const char *why = str_of(json_array_get(ops, i), "why");
+
+        n += strncmp(why, "own disk: ", 10) == 0;
+        *ret_others += strcmp(why, "many were slow at once, and this one was not looked into") == 0;
+    }
+    json_decref(root);
+    return n;
+}
+
+/* SEE-3: it takes a twentieth of the loop at most, however many there are. */
+static void slow__when_all_are_only_some_are_looked_into(void **state)
+{
+    static struct host h;
+    struct conn c;
+    int leader = open_leader(&h, &c, 3);
+    const uint64_t from_us = h.fx.now_us;
+    unsigned n_others;
+
+    (void)state;
+    h.fx.nodes[leader].holds_store = true;
+    for (unsigned i = 0; i < SLOW_KEPT_MAX; i++)
+        say(&c, WRITE);
+    fx_advance(&h.fx, 310000);
+    replica_note_snag(h.fx.nodes[leader].replica, &(struct trail_snag){.kind = TRAIL_SYNC,
+                                                                       .from_us = from_us,
+                                                                       .to_us = from_us + 310000,
+                                                                       .bytes = 4096});
+    h.clock_us = SLOW_EXPLAIN_US / 4;
+    h.fx.nodes[leader].holds_store = false;
+    settle(&h);
+    h.clock_us = 0;
+    expect_reply(&c, "write_ok");
+    assert_in_range(n_explained(&h, &c, &n_others), 4, SLOW_KEPT_MAX / 4);
+    assert_true(n_others >= SLOW_KEPT_MAX / 2);
+    conn_close(&c);
+    host_done(&h);
+}
+
 /* It was done long ago, and its loop took the word of that late. */
 static void slow__an_own_disk_that_was_done_is_not_blamed(void **state)
 {
@@ -803,6 +849,7 @@ int main(void)
         cmocka_unit_test(slow__a_peer_that_came_late_has_no_slow_disk),
         cmocka_unit_test(slow__what_is_applied_in_the_end_is_not_blamed_for_the_peer),
         cmocka_unit_test(slow__the_own_disk_is_named),
+        cmocka_unit_test(slow__when_all_are_only_some_are_looked_into),
         cmocka_unit_test(slow__an_own_disk_that_is_busy_is_named),
         cmocka_unit_test(slow__an_own_disk_that_was_done_is_not_blamed),
         cmocka_unit_test(slow__an_own_disk_that_nobody_waited_for_is_not_blamed),

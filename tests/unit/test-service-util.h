@@ -14,7 +14,8 @@ struct host {
     struct fx fx;
     struct service *services[FX_NODES_MAX];
     struct memory memory;
-    unsigned n_slow; /* operations that it was told were */
+    unsigned n_slow;   /* operations that it was told were */
+    uint64_t clock_us; /* that each look of the service at the clock takes */
 };
 
 struct conn {
@@ -57,7 +58,10 @@ static inline struct memory_conn *host_memory(void *ctx, void *conn)
 
 static inline uint64_t host_now(void *ctx)
 {
-    return ((struct host *)ctx)->fx.now_us;
+    struct host *h = ctx;
+
+    h->fx.now_us += h->clock_us;
+    return h->fx.now_us;
 }
 
 static inline uint64_t host_record_bytes(void *ctx, size_t payload_len)

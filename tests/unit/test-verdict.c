@@ -519,6 +519,18 @@ static const struct verdict_case {
      VERDICT_DEGRADED,
      1,
      "n2 behind: behind by 10001 entries\nn3 behind: behind with applying by 19000 entries\n"},
+    {"a new one, behind a log that begins at the time of a restore",
+     {{"n1",
+       "{\"node\":\"n1\",\"cluster\":\"c\",\"role\":\"leader\",\"term\":3,\"leader_id\":\"n1\","
+       "\"commit_index\":30000000000000,\"applied_index\":30000000000000,"
+       "\"last_log_index\":30000000000000,\"peers\":["
+       "{\"id\":\"n2\",\"connected\":true,\"match_index\":0}]}",
+       0},
+      {"n2", FOLLOWER2(""), 0}},
+     "DEGRADED: survives no more failure; 2 of 2 nodes answered, leader n1, term 3",
+     VERDICT_DEGRADED,
+     0,
+     "n2 behind: behind: n1 knows of nothing in its log yet\n"},
     {"a learner has no vote",
      {{"n1",
        NODE("n1", "leader", "3", "\"n1\"",
