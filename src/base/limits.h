@@ -1292,6 +1292,8 @@ static_assert(CTL_KEYS_WRITES <= SESSION_ANSWERS_MAX, "what is under way can be 
 /* What the loop said is so fresh for whoever asks next: however many ask, the loop answers each
  * kind of question ten times a second at most (HTTP-2). */
 #define HTTP_FRESH_US 100000u
+/* How much room the disk has is asked for so often at most. */
+#define ROOM_LOOK_US 500000u
 /* The loop has this long to answer, and to turn: a standing loop is told as such then (503). Twice
  * what it may wait for with nothing to do (NODE_WAIT_US_MAX). */
 #define HTTP_LOOP_US 2000000u

@@ -134,6 +134,7 @@ static void take_row(struct checked *c, const struct row *row, double commit)
     const json_t *clocks = json_object_get(json_object_get(s, "leases"), "clocks");
     const double election_us = num(s, "disk", "election_ms") * 1000;
     const double limit = num(s, "space", "limit_bytes");
+    const double room = num(s, "room", "all_bytes");
 
     if (json_is_integer(json_object_get(s, "applied_index")))
         take(c, CHECK_LAG, fmax(commit - num(s, NULL, "applied_index"), 0), row);
@@ -141,6 +142,8 @@ static void take_row(struct checked *c, const struct row *row, double commit)
         take(c, CHECK_FSYNC, num(s, "disk", "fsync_p99_us") * 100 / election_us, row);
     if (limit > 0)
         take(c, CHECK_QUOTA, num(s, "space", "used_bytes") * 100 / limit, row);
+    if (room > 0)
+        take(c, CHECK_DISK, 100 - num(s, "room", "free_bytes") * 100 / room, row);
     for (size_t i = 0; i < json_array_size(clocks); i++)
         take(c, CHECK_DRIFT, fabs(num(json_array_get(clocks, i), NULL, "ppm")), row);
 }

@@ -19,6 +19,7 @@
       "entries that a node has not applied")                                            \
     X(FSYNC,   "fsync",   "%", 20,   60,   "sync p99, of election_ms")                    \
     X(QUOTA,   "quota",   "%", 80,   95,   "stored, of map_size")                         \
+    X(DISK,    "disk",    "%", 85,   95,   "taken, of the data directory's disk")         \
     X(DRIFT,   "drift",   "",  1000, 5000, "ppm that two clocks run apart")               \
     X(CHANGES, "changes", "",  6,    30,   "other leaders within an hour")                \
     X(STARTS,  "starts",  "",  2,    0,    "nodes up for less than ten minutes")

@@ -6,6 +6,8 @@
 
 #include "base/banned.h"
 
+#define HELP_COLUMNS 80
+
 /* Which verbs stand together in the list of all; in each group in this order. One that is in none
  * comes last, under a heading of its own. */
 static const struct {
@@ -93,8 +95,8 @@ void ctl_print_help(void)
     (void)printf(
         "      --version         print the version\n"
         "\n"
-        "Without -e and -c the nodes are those of $RIDCTL_ENDPOINTS, of the file $RIDD_CONF,\n"
-        "of ./ridd.conf or of " RIDD_CONF_FILE ".\n"
+        "Without -e and -c the nodes are those of $RIDCTL_ENDPOINTS, of the file\n"
+        "$RIDD_CONF, of ./ridd.conf or of " RIDD_CONF_FILE ".\n"
         "\n"
         "Examples:\n"
         "  ridctl put leader n2\n"
@@ -102,19 +104,37 @@ void ctl_print_help(void)
         "  ridctl -e 10.0.0.1:7400,10.0.0.2:7400 compare -n 1000\n"
         "  ridctl status --json | jq .leader_id\n"
         "\n"
-        "Exit codes: 0 ok, 1 compare: not linearizable, 2 no quorum, 3 no such key,\n"
-        "4 precondition failed, 5 outcome of a write unknown, 6 status: degraded, 7 status:\n"
-        "split, 64 usage, 65 backup: damaged, or none, 69 nobody answered, 71 out of memory,\n"
-        "74 cannot write the output, 75 try again, 77 denied, 78 configuration.\n"
+        "Exit codes: 0 ok, 1 compare: not linearizable, 2 no quorum, 3 no such key, 4\n"
+        "precondition failed, 5 outcome of a write unknown, 6 status: degraded, 7 status:\n"
+        "split, 64 usage, 65 backup: damaged, or none, 69 nobody answered, 71 out of\n"
+        "memory, 74 cannot write the output, 75 try again, 77 denied, 78 configuration.\n"
         "'ridctl explain CODE' says more of each.\n"
         "\n"
         "'ridctl VERB --help' says more about a verb; so do ridctl(1), ridd-protocol(7).\n");
 }
 
+/* One that is too long for a terminal goes on in the next line, but not within brackets. */
+static void print_usage(const struct verb *verb)
+{
+    int column = printf("Usage: ridctl [OPTION]... %s", verb->name);
+
+    for (const char *s = verb->usage; *s != '\0';) {
+        size_t len = strcspn(s, " ");
+
+        if (*s == '[')
+            len = strcspn(s, "]") + 1;
+        if (column + 1 + (int)len > HELP_COLUMNS)
+            column = printf("\n%*s", 9, "") - 1;
+        column += printf(" %.*s", (int)len, s);
+        s += len;
+        s += strspn(s, " ");
+    }
+    (void)printf("\n");
+}
+
 void ctl_print_verb_help(const struct verb *verb)
 {
-    (void)printf("Usage: ridctl [OPTION]... %s%s%s\n", verb->name,
-                 verb->usage[0] != '\0' ? " " : "", verb->usage);
+    print_usage(verb);
     if (verb->alias != NULL)
         (void)printf("Also:  ridctl %s\n", verb->alias);
     (void)printf("\n%s\nOptions:\n", verb->help);

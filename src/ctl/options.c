@@ -122,7 +122,9 @@ const struct option_text ctl_option_texts[] = {
     {CTL_OPT_METHODS, "--methods METHODS", "also: lease, follower, bounded, local"},
     {CTL_OPT_MAX_STALE, "--max-stale MS", "no older than that, proved by the node asked"},
     {CTL_OPT_CSV, "--csv", "comma-separated values on standard output"},
-    {CTL_OPT_ALL, "--all", "every node; compare: every method, at two nodes; events: all kept"},
+    {CTL_OPT_ALL, "--all",
+     "every node; compare: every method, at two nodes;\n"
+     "events: all kept"},
     {CTL_OPT_WATCH, "--watch", "again and again, until ^C"},
     {CTL_OPT_FOLLOW, "-f, --follow", "go on with what comes, until ^C"},
     {CTL_OPT_COUNT, "-n, --count N", "so many: tables of top; of events and slow the last"},

@@ -13,8 +13,8 @@
 
 const struct verb ctl_verbs[] = {
     {"read_index", NULL, "KEY [--raw] [-v]", "linearizable read without a log write",
-     "Prints the value of KEY. The leader confirms with a quorum that it still leads, on\n"
-     "a round that thousands of reads share, and writes nothing to its log.\n"
+     "Prints the value of KEY. The leader confirms with a quorum that it still leads,\n"
+     "on a round that thousands of reads share, and writes nothing to its log.\n"
      "\n"
      "  $ ridctl read_index leader\n"
      "  \"n2\"\n"
@@ -56,8 +56,8 @@ const struct verb ctl_verbs[] = {
      "  $ ridctl get leader --max-stale 500\n",
      READ_OPTIONS | CTL_OPT_VIA | CTL_OPT_MIN_INDEX | CTL_OPT_MAX_STALE, 1, 1, verb_get},
     {"put", "write", "KEY VALUE|- [--json-value]", "write a key",
-     "Stores VALUE, a string, or any JSON with --json-value. `-` takes it from standard\n"
-     "input, without its last newline. Prints nothing when it worked.\n"
+     "Stores VALUE, a string, or any JSON with --json-value. `-` takes it from\n"
+     "standard input, without its last newline. Prints nothing when it worked.\n"
      "\n"
      "  $ ridctl put leader n2\n"
      "  $ ridctl put limits '{\"cpu\":2}' --json-value\n"
@@ -69,8 +69,8 @@ const struct verb ctl_verbs[] = {
      "  $ ridctl del leader\n",
      CTL_OPT_INT_KEY | CTL_OPT_JSON | CTL_OPT_VERBOSE, 1, 1, verb_del},
     {"cas", NULL, "KEY FROM TO [--create] [--json-value]", "write a key if it has a certain value",
-     "Replaces FROM by TO in one step. Exits 4 when the value is not FROM, 3 when there\n"
-     "is no such key; with --create an absent key becomes TO.\n"
+     "Replaces FROM by TO in one step. Exits 4 when the value is not FROM, 3 when\n"
+     "there is no such key; with --create an absent key becomes TO.\n"
      "\n"
      "  $ ridctl cas leader n2 n3\n"
      "  $ ridctl cas counter 41 42 --json-value\n",
@@ -132,15 +132,16 @@ const struct verb ctl_verbs[] = {
      "\n"
      "  OK         0  nobody has anything to complain about\n"
      "  DEGRADED   6  it works, and something is wrong\n"
-     "  NO QUORUM  2  no leader that hears a quorum (69 when nobody answered); the line\n"
-     "                says how many nodes to start, if too few run\n"
-     "  SPLIT      7  the nodes belong to different clusters, or not to the one that the\n"
-     "                configuration describes, or two lead in one term\n"
+     "  NO QUORUM  2  no leader that hears a quorum (69 when nobody answered); the\n"
+     "                line says how many nodes to start, if too few run\n"
+     "  SPLIT      7  the nodes belong to different clusters, or not to the one that\n"
+     "                the configuration describes, or two lead in one term\n"
      "\n"
-     "With -v a second table shows what is on the disks: the state's file and what of it\n"
-     "lives, the log, which BEGINS behind that index, the newest snapshot. LAG is what a\n"
-     "node has not applied of what the leader has committed. With --watch all of it is\n"
-     "drawn again each second, until ^C; without a terminal it is a block each time.\n"
+     "With -v a second table shows what is on the disks: the state's file and what of\n"
+     "it lives, the log, which BEGINS behind that index, the newest snapshot. LAG is\n"
+     "what a node has not applied of what the leader has committed. With --watch all\n"
+     "of it is drawn again each second, until ^C; without a terminal it is a block\n"
+     "each time.\n"
      "\n"
      "  $ ridctl status || page someone\n"
      "  $ ridctl status --watch --interval 2\n"
@@ -148,11 +149,11 @@ const struct verb ctl_verbs[] = {
      CTL_OPT_JSON | CTL_OPT_VERBOSE | CTL_OPT_WATCH | CTL_OPT_INTERVAL | CTL_OPT_WIDE, 0, 0,
      verb_status},
     {"doctor", NULL, "[--data-dir DIR] [-v]", "what is wrong with this host, its disk, the network",
-     "Looks at the configuration, the nodes, names and ports, clocks, memory, limits, and\n"
-     "the disk below the data directory: its syncs are measured for a second and a half\n"
-     "and held against election_ms. A line for each thing: ok, note, warn or FAIL, the\n"
-     "figure, and the next command to type. It changes nothing, needs no node that runs,\n"
-     "and says what this user may not see. With -v all figures.\n"
+     "Looks at the configuration, the nodes, names and ports, clocks, memory, limits,\n"
+     "and the disk below the data directory: its syncs are measured for a second and a\n"
+     "half and held against election_ms. A line for each thing: ok, note, warn or\n"
+     "FAIL, the figure, and the next command to type. It changes nothing, needs no\n"
+     "node that runs, and says what this user may not see. With -v all figures.\n"
      "\n"
      "  0  well    6  something to mend (warn)    1  something does not work (FAIL)\n"
      "\n"
@@ -161,22 +162,22 @@ const struct verb ctl_verbs[] = {
      CTL_OPT_DATA_DIR | CTL_OPT_JSON | CTL_OPT_VERBOSE, 0, 0, verb_doctor},
     {"bundle", NULL, "[--save FILE|-] [--log FILE]...", "one file for somebody who is to help",
      "Gathers what each node says of itself (status, members, events, slow requests),\n"
-     "what doctor finds, the configuration without secrets, the logs of ridd, and facts\n"
-     "of this host, and writes them into FILE (a .tar.gz, or a .tar by its name; by\n"
-     "default ridd-bundle-TIME.tar.gz here), `-` to standard output. No key and no\n"
+     "what doctor finds, the configuration without secrets, the logs of ridd, and\n"
+     "facts of this host, and writes them into FILE (a .tar.gz, or a .tar by its name;\n"
+     "by default ridd-bundle-TIME.tar.gz here), `-` to standard output. No key and no\n"
      "value is in it. Its MANIFEST says what is there, what is not, and why.\n"
      "\n"
      "  $ sudo ridctl bundle\n"
-     "  $ ridctl bundle --log /var/log/ridd/n1.log --save - | ssh desk 'cat > n1.tar.gz'\n",
+     "  $ ridctl bundle --log /var/log/n1.log --save - | ssh desk 'cat > n1.tar.gz'\n",
      CTL_OPT_SAVE | CTL_OPT_LOG | CTL_OPT_DATA_DIR, 0, 0, verb_bundle},
     {"bench", NULL, "[--method LOAD] [--clients N] [--in-flight K] [--seconds S] ...",
      "load the cluster for some seconds, and look at every answer",
      "Writes keys of its own below bench/, asks for them for some seconds, and removes\n"
-     "them. LOAD is read_index, log, lease, follower, local, write or mixed (one in ten\n"
-     "is a write). Prints operations per second, times, the longest time without a\n"
+     "them. LOAD is read_index, log, lease, follower, local, write or mixed (one in\n"
+     "ten is a write). Prints operations per second, times, the longest time without a\n"
      "success, errors by name, what one cost the nodes, and whether this client was\n"
-     "the limit. Every answer is looked at: a wrong one is exit code 1. ^C ends it with\n"
-     "what was found so far. Where bench/ holds other keys it does nothing (4).\n"
+     "the limit. Every answer is looked at: a wrong one is exit code 1. ^C ends it\n"
+     "with what was found so far. Where bench/ holds other keys it does nothing (4).\n"
      "\n"
      "  $ ridctl bench\n"
      "  $ ridctl bench --method mixed --clients 16 --seconds 30 --json\n",
@@ -186,30 +187,30 @@ const struct verb ctl_verbs[] = {
     {"members", NULL, "", "who belongs to the cluster",
      "Prints the membership as the node asked knows it.\n", CTL_OPT_JSON, 0, 0, verb_members},
     {"member", NULL, "WORD [NAME...]", "change who belongs to the cluster",
-     "  list                                   who belongs to it, and what is under way\n"
-     "  add NAME PEER CLIENT                   a new node, which waits with `ridd --join`\n"
-     "  remove NAME                            it leaves, and stops\n"
-     "  replace OLD NEW PEER CLIENT            NEW comes, catches up, votes; OLD leaves\n"
-     "  set-addr NAME PEER CLIENT              where it is reached from now on\n"
-     "  promote NAME | demote NAME             voter or learner\n"
-     "  rejoin NAME                            it lost its disk and waits with `ridd --rejoin`\n"
+     "  list                           who belongs to it, and what is under way\n"
+     "  add NAME PEER CLIENT           a new node, which waits with `ridd --join`\n"
+     "  remove NAME                    it leaves, and stops\n"
+     "  replace OLD NEW PEER CLIENT    NEW comes, catches up, votes; OLD leaves\n"
+     "  set-addr NAME PEER CLIENT      where it is reached from now on\n"
+     "  promote NAME | demote NAME     voter or learner\n"
+     "  rejoin NAME                    it lost its disk and waits with `ridd --rejoin`\n"
      "\n"
-     "A new node is a learner until it has caught up, and then votes; with --learner it\n"
-     "stays one. Prints the quorum before and after, and then waits until all is done;\n"
-     "^C leaves the cluster to go on with it. What would leave fewer voters that answer\n"
-     "than a quorum is refused, but for --force-unsafe.\n"
+     "A new node is a learner until it has caught up, and then votes; with --learner\n"
+     "it stays one. Prints the quorum before and after, and then waits until all is\n"
+     "done; ^C leaves the cluster to go on with it. What would leave fewer voters that\n"
+     "answer than a quorum is refused, but for --force-unsafe.\n"
      "\n"
      "  $ ridctl member replace n3 n4 10.0.0.4:7401 10.0.0.4:7400\n"
-     "  voters 3 -> 3, quorum 2 -> 2; of those that would be voters 3 answer now: survives\n"
-     "  1 more\n"
+     "  voters 3 -> 3, quorum 2 -> 2; of those that would be voters 3 answer now:\n"
+     "  survives 1 more\n"
      "  n4 has taken the place of n3\n",
      CTL_OPT_JSON | CTL_OPT_LEARNER | CTL_OPT_DRY_RUN | CTL_OPT_FORCE, 1, 5, verb_member},
     {"ping", NULL, "", "ask each node for a sign of life",
      "Asks every node at once, one second each. Exits 0 when any answered.\n", CTL_OPT_JSON, 0, 0,
      verb_ping},
     {"transfer", "transfer_leader", "[NODE]", "hand the leadership over",
-     "Makes NODE the leader, or a voter that is linked, fit and has most of the log. It is\n"
-     "tried for one election timeout.\n"
+     "Makes NODE the leader, or a voter that is linked, fit and has most of the log.\n"
+     "It is tried for one election timeout.\n"
      "\n"
      "  $ ridctl transfer n3\n"
      "  n3 leads\n",
@@ -240,12 +241,13 @@ const struct verb ctl_verbs[] = {
      "\n"
      "save takes a follower that is well, or NODE, and holds at least all that was\n"
      "acknowledged before it was called. FILE has its name only when it is whole; what\n"
-     "was cut short goes on the next time (FILE.part, FILE.part-of), and is then of the\n"
-     "time at which it was begun. `-` is standard output, or input.\n"
+     "was cut short goes on the next time (FILE.part, FILE.part-of), and is then of\n"
+     "the time at which it was begun. `-` is standard output, or input.\n"
      "\n"
      "restore runs 'ridd --restore' on this machine, with the configuration of -c, for\n"
-     "node --id: the only voter of another cluster; others are added to it. See RESTORE\n"
-     "in ridd(8). The exit code of a file that is damaged, or no backup, is 65.\n"
+     "node --id: the only voter of another cluster; others are added to it. See\n"
+     "RESTORE in ridd(8). The exit code of a file that is damaged, or no backup, is\n"
+     "65.\n"
      "\n"
      "  $ ridctl backup save /backup/ridd.backup\n"
      "  n2: index 1477 saved in /backup/ridd.backup, 12.3 MiB in 0.4 s\n"
@@ -268,9 +270,9 @@ const struct verb ctl_verbs[] = {
     {"top", NULL, "[-n N] [--interval SECONDS]", "what each node does now, the busiest first",
      "Shows for each node the requests it answers per second by method, the rounds of\n"
      "heartbeats and how many reads share one, syncs of the log and how long they and\n"
-     "the turns of the loop take, memory, connections, and LAG, what it has not applied.\n"
-     "Rates are those since the look before. On a terminal it is drawn again each\n"
-     "second, until q or ^C; elsewhere it is printed once, or N times.\n"
+     "the turns of the loop take, memory, connections, and LAG, what it has not\n"
+     "applied. Rates are those since the look before. On a terminal it is drawn again\n"
+     "each second, until q or ^C; elsewhere it is printed once, or N times.\n"
      "\n"
      "  $ ridctl top\n"
      "  $ ridctl top -n 1 --interval 10 >load.txt\n",
@@ -300,19 +302,20 @@ const struct verb ctl_verbs[] = {
      "\n"
      "  $ ridctl slow -n 5\n"
      "  TIME          NODE  OPERATION  TOTAL  MOST   PEER  WHY\n"
-     "  16:16:54.414  n1    write       43ms  apply  -     apply waited 41 ms behind ...\n",
+     "  16:16:54.414  n1    write       43ms  apply  -     apply waited 41 ms ...\n",
      CTL_OPT_COUNT | CTL_OPT_WIDE | CTL_OPT_VERBOSE | CTL_OPT_JSON, 0, 0, verb_slow},
     {"check", NULL, "[--format FORMAT] [--warning LIMITS] [--critical LIMITS]",
      "one answer for monitoring: OK, WARNING, CRITICAL, UNKNOWN",
      "Asks all nodes and says whether the verdict, the digests, the room on disks and\n"
      "the versions are well, and whether a number is too high. FORMAT is text, json or\n"
-     "nagios, a line with performance data. The exit code is that of a monitoring plugin:\n"
-     "0 OK, 1 WARNING, 2 CRITICAL (also where nobody answers), 3 UNKNOWN (it could not\n"
-     "be asked). LIMITS are NAME=NUMBER, with commas between; 0 is never:\n"
+     "nagios, a line with performance data. The exit code is that of a monitoring\n"
+     "plugin: 0 OK, 1 WARNING, 2 CRITICAL (also where nobody answers), 3 UNKNOWN (it\n"
+     "could not be asked). LIMITS are NAME=NUMBER, with commas between; 0 is never:\n"
      "\n"
      "  lag      10000  100000  entries that a node has not applied\n"
      "  fsync       20      60  % sync p99, of election_ms\n"
      "  quota       80      95  % stored, of map_size\n"
+     "  disk        85      95  % taken, of the data directory's disk\n"
      "  drift     1000    5000  ppm that two clocks run apart\n"
      "  changes      6      30  other leaders within an hour\n"
      "  starts       2       0  nodes up for less than ten minutes\n"
@@ -330,9 +333,9 @@ const struct verb ctl_verbs[] = {
      "  $ ridctl explain 75\n",
      CTL_OPT_JSON, 0, 1, verb_explain},
     {"completion", NULL, "SHELL", "what makes Tab complete ridctl, for bash, zsh, fish",
-     "Prints a script for SHELL: bash, zsh or fish. With it Tab completes verbs, options\n"
-     "and their values, and the names of the nodes in the configuration. Packages\n"
-     "install it; by hand:\n"
+     "Prints a script for SHELL: bash, zsh or fish. With it Tab completes verbs,\n"
+     "options and their values, and the names of the nodes in the configuration.\n"
+     "Packages install it; by hand:\n"
      "\n"
      "  $ eval \"$(ridctl completion bash)\"\n"
      "  $ eval \"$(ridctl completion zsh)\"\n"

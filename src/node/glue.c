@@ -188,6 +188,23 @@ static void status_turn(const struct node *n, struct wire_reply *w)
     wire_reply_close_object(w);
 }
 
+static void status_room(const struct node *n, struct wire_reply *w)
+{
+    uint64_t free_bytes;
+    uint64_t all_bytes;
+    const bool known = node_room_get(n->room, &free_bytes, &all_bytes);
+
+    wire_reply_open_object(w, "room");
+    if (known) {
+        wire_reply_u64(w, "free_bytes", free_bytes);
+        wire_reply_u64(w, "all_bytes", all_bytes);
+    } else {
+        wire_reply_null(w, "free_bytes");
+        wire_reply_null(w, "all_bytes");
+    }
+    wire_reply_close_object(w);
+}
+
 static void service_status(void *ctx, struct wire_reply *w)
 {
     struct node *n = ctx;
@@ -206,6 +223,7 @@ static void service_status(void *ctx, struct wire_reply *w)
     look_at_turns(n);
     wire_reply_u64(w, "rss_bytes", n->turns.rss_bytes);
     status_turn(n, w);
+    status_room(n, w);
     node_about_status(n, w);
 }
 

@@ -84,9 +84,7 @@ int node_http_begin(struct node *n)
     h->node = n;
     h->name = n->self->name;
     atomic_store(&h->turned_us, clock_mono_us());
-    h->room = node_room_new(n->conf->data_dir);
-    if (h->room == NULL)
-        return err_origin(err_say(-ENOMEM, "no memory for HTTP"));
+    h->room = n->room;
     rc = board_new(NODE_HTTP_KINDS, &h->board);
     if (rc != 0)
         return err_trace(rc);
@@ -149,7 +147,6 @@ void node_http_end(struct node *n)
     http_free(h->http);
     board_free(h->board);
     pages_free(h->pages);
-    node_room_free(h->room);
     free(h);
     n->http = NULL;
 }

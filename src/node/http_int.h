@@ -38,7 +38,7 @@ struct node_http {
     struct board *board;    /* owned */
     struct http *http;      /* owned */
     struct pages *pages;    /* owned: what is shown of the whole cluster */
-    struct node_room *room; /* owned */
+    struct node_room *room; /* the node's: of any thread */
     struct http_handler handlers[HTTP_PAGES_MAX];
     struct event *event;        /* owned; of the loop */
     _Atomic uint64_t turned_us; /* when the loop did last */
@@ -53,13 +53,6 @@ bool node_http_is_ready(const struct node_ready *r, struct buf *out);
 
 /* http_ready.c: what /livez says, text holds it after. Pure. */
 bool node_http_lives(enum node_http_stage stage, uint64_t silent_us, char *text, size_t size);
-
-/* http_room.c: free bytes of a directory's file system, without waiting; METRICS_UNKNOWN: not known
- * yet, or whoever is asked hangs. One thread may ask. NULL: no memory. */
-struct node_room;
-struct node_room *node_room_new(const char *dir);
-uint64_t node_room_bytes(struct node_room *r);
-void node_room_free(struct node_room *r);
 
 /* http_pages.c: the table, into h->handlers; how many. Its functions run on the thread of HTTP; ctx
  * of each is the struct node_http. */

@@ -115,11 +115,13 @@ static void answer_metrics(void *ctx, struct http_call *call, const struct buf *
 {
     struct node_http *h = ctx;
     struct metrics_server server;
+    uint64_t all;
     struct buf body = BUF_INIT;
 
     http_get_stats(http_call_server(call), &server.stats);
     server.rss_bytes = node_rss_bytes();
-    server.disk_free_bytes = node_room_bytes(h->room);
+    if (!node_room_get(h->room, &server.disk_free_bytes, &all))
+        server.disk_free_bytes = METRICS_UNKNOWN;
     board_get_costs(h->board, &server.costs);
     if (metrics_write((const struct metrics_facts *)(const void *)facts->data, &server, &body) ==
         0) {

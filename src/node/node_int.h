@@ -24,6 +24,7 @@
 #define NODE_MET_MAX (RAFT_SERVERS_MAX + PEER_STRANGERS_MAX)
 
 struct node_http;
+struct node_room;
 
 enum node_phase {
     NODE_RUNNING,
@@ -97,6 +98,7 @@ struct node {
     char db_path[PATH_MAX];
     int exit_code;
     struct node_http *http; /* owned; NULL: it is answered nowhere */
+    struct node_room *room; /* owned */
 
     enum raft_role shown_role; /* in log lines and STATUS= */
     raft_term shown_term;
@@ -210,6 +212,13 @@ uint64_t node_suspended_us(void *ctx);
 bool node_disrupted(void *ctx);
 /* The loop is awake at now_us, and had to be so at awake_us at the latest. */
 void node_look_for_gap(struct node *n, uint64_t awake_us, uint64_t now_us);
+
+/* room.c: free bytes of a directory's file system and all of them, as df counts them, of a moment
+ * ago and without waiting. False: not known yet, or whoever is asked hangs. Any thread. NULL: no
+ * memory. */
+struct node_room *node_room_new(const char *dir);
+bool node_room_get(struct node_room *r, uint64_t *ret_free, uint64_t *ret_all);
+void node_room_free(struct node_room *r);
 
 /* http.c: what is shown by HTTP, from before the log is read until the state is closed. 0, also
  * where none is wanted, or -errno with err_text(). */

@@ -26,6 +26,10 @@ CASE(daemon__usage)
     expect_code(run_ridd(NULL, NULL, &out, "--help", NULL), 0, &out);
     expect_text(&out, "usage: ridd");
     expect_text(&out, "Exit codes: 0, 64");
+    for (size_t i = 0, column = 0; i < out.len; i++) {
+        column = out.data[i] == '\n' ? 0 : column + 1;
+        assert_true(column <= 81); /* of a terminal as it is opened, but for one path */
+    }
     expect_code(run_ridd(NULL, NULL, &out, "--version", NULL), 0, &out);
     expect_text(&out, "ridd ");
     expect_code(run_ridd(NULL, NULL, &out, "--sing", NULL), 64, &out);

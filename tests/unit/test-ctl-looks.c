@@ -577,16 +577,21 @@ static void looks__check_counts_the_worst(void **state)
 
     (void)state;
     check_one(STATUS(",\"uptime_ms\":700000,\"disk\":{\"fsync_p99_us\":20000,\"election_ms\":500},"
-                     "\"space\":{\"full\":null,\"used_bytes\":50,\"limit_bytes\":200}"),
+                     "\"space\":{\"full\":null,\"used_bytes\":50,\"limit_bytes\":200},"
+                     "\"room\":{\"free_bytes\":300,\"all_bytes\":1000}"),
               0,
               "RIDD OK - OK: survives *| lag=0;10000;100000;0 fsync=4%;20;60;0 quota=25%;80;95;0 "
-              "starts=0;2;;0\n");
+              "disk=70%;85;95;0 starts=0;2;;0\n");
     check_one(STATUS(",\"disk\":{\"fsync_p99_us\":125000,\"election_ms\":500},\"space\":{"
                      "\"used_bytes\":199,\"limit_bytes\":200}"),
               2,
               "RIDD CRITICAL - quota 99.5% on n1; OK: * fsync=25%;20;60;0 quota=99.5%;80;95;0*\n");
     check_one(STATUS(",\"disk\":{\"fsync_p99_us\":125000,\"election_ms\":500}"), 1,
               "RIDD WARNING - fsync 25% on n1; OK: *\n");
+    check_one(STATUS(",\"room\":{\"free_bytes\":49,\"all_bytes\":1000}"), 2,
+              "RIDD CRITICAL - disk 95.1% on n1; OK: *| lag=* disk=95.1%;85;95;0 *\n");
+    check_one(STATUS(",\"room\":{\"free_bytes\":null,\"all_bytes\":null}"), 0,
+              "RIDD OK - OK: survives *| lag=0;10000;100000;0 starts=0;2;;0\n");
     check_one(STATUS(",\"state\":{\"verdict\":\"differs\"}"), 2,
               "RIDD CRITICAL - n1: its state differs *\n");
     check_one(STATUS(",\"space\":{\"full\":\"log\"}"), 2, "RIDD CRITICAL - n1: no space (log)*\n");
@@ -636,7 +641,8 @@ static void looks__check_limits_are_obeyed(void **state)
     run("check", "--help", NULL);
     EXPECT(0,
            "*  lag      10000  100000  *  fsync       20      60  *  quota       80      95  *  "
-           "drift     1000    5000  *  changes      6      30  *  starts       2       0  *",
+           "disk        85      95  *  drift     1000    5000  *  changes      6      30  *  starts "
+           "      2       0  *",
            "");
     fake_stop(s);
 }
@@ -692,7 +698,33 @@ static void looks__completion_follows_from_the_tables(void **state)
     assert_true(count_of(result.out, "\n") > 25);
     run("--help", NULL);
     assert_null(strstr(result.out, "Other:"));
-    assert_true(widest_line(result.out) <= 88);
+    assert_true(widest_line(result.out) <= 80);
+}
+
+/* Of a terminal as it is opened. */
+static void looks__help_fits_a_terminal(void **state)
+{
+    char list[sizeof(result.out)];
+    unsigned n = 0;
+
+    (void)state;
+    run("--help", NULL);
+    memcpy(list, result.out, sizeof(list));
+    for (const char *s = strstr(list, "\n  "); s != NULL; s = strstr(s + 1, "\n  ")) {
+        char verb[32];
+
+        if (s[3] < 'a' || s[3] > 'z')
+            continue;
+        (void)snprintf(verb, sizeof(verb), "%.*s", (int)strcspn(s + 3, " "), s + 3);
+        if (strcmp(verb, "ridctl") == 0)
+            break;
+        run(verb, "--help", NULL);
+        EXPECT(0, "Usage: ridctl *", "");
+        if (widest_line(result.out) > 80)
+            fail_msg("%s --help: %zu columns", verb, (size_t)widest_line(result.out));
+        n++;
+    }
+    assert_true(n > 25);
 }
 
 static int shell(const char *command)
@@ -747,6 +779,7 @@ int main(void)
         cmocka_unit_test(looks__check_counts_the_worst),
         cmocka_unit_test(looks__check_limits_are_obeyed),
         cmocka_unit_test(looks__completion_follows_from_the_tables),
+        cmocka_unit_test(looks__help_fits_a_terminal),
         cmocka_unit_test(looks__shells_take_the_scripts),
     };
 

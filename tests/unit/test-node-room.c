@@ -13,7 +13,7 @@
 
 #include "base/clock.h"
 #include "base/limits.h"
-#include "node/http_int.h"
+#include "node/node_int.h"
 
 static atomic_bool hangs;
 static atomic_bool fails;
@@ -49,16 +49,58 @@ int __wrap_statvfs(const char *path, struct statvfs *ret)
         errno = EIO;
         return -1;
     }
-    *ret = (struct statvfs){.f_bavail = (fsblkcnt_t)blocks, .f_frsize = 4096};
+    *ret = (struct statvfs){
+        .f_blocks = 100, .f_bfree = 30, .f_bavail = (fsblkcnt_t)blocks, .f_frsize = 4096};
     return 0;
+}
+
+#define UNKNOWN UINT64_MAX
+
+/* Asked half a second after it was asked before. */
+static uint64_t free_bytes(struct node_room *r)
+{
+    uint64_t bytes;
+    uint64_t all;
+
+    added_us += ROOM_LOOK_US;
+    if (!node_room_get(r, &bytes, &all))
+        return UNKNOWN;
+    assert_int_equal(all, 70 * 4096 + bytes);
+    return bytes;
 }
 
 /* Asks again, as scrapes do, until it is so. */
 static void expect(struct node_room *r, uint64_t bytes)
 {
-    for (unsigned i = 0; i < 20000 && node_room_bytes(r) != bytes; i++)
+    uint64_t got = free_bytes(r);
+
+    for (unsigned i = 0; i < 20000 && got != bytes; i++) {
         rest();
-    assert_int_equal(node_room_bytes(r), bytes);
+        got = free_bytes(r);
+    }
+    assert_int_equal(got, bytes);
+}
+
+/* Whoever asks a hundred times in a row has the disk asked once at most. */
+static void room__is_asked_for_seldom(void **state)
+{
+    struct node_room *r;
+    uint64_t bytes;
+    uint64_t all;
+    unsigned n;
+
+    (void)state;
+    blocks = 10;
+    r = node_room_new("/data");
+    assert_non_null(r);
+    expect(r, 40960);
+    while (!node_room_get(r, &bytes, &all))
+        rest();
+    n = n_asked;
+    for (unsigned i = 0; i < 100; i++)
+        (void)node_room_get(r, &bytes, &all);
+    assert_in_range(n_asked, n, n + 1);
+    node_room_free(r);
 }
 
 static void room__is_what_was_found_last(void **state)
@@ -73,7 +115,7 @@ static void room__is_what_was_found_last(void **state)
     blocks = 0; /* nothing is free, and that is known */
     expect(r, 0);
     fails = true;
-    expect(r, METRICS_UNKNOWN);
+    expect(r, UNKNOWN);
     fails = false;
     expect(r, 0);
     node_room_free(r);
@@ -92,11 +134,11 @@ static void room__nobody_waits_for_a_disk_that_hangs(void **state)
     hangs = true;
     n = n_asked;
     while (n_asked == n)
-        (void)node_room_bytes(r);
+        (void)free_bytes(r);
     n = n_asked;
     added_us += HTTP_LOOP_US + 1000000;
     for (unsigned i = 0; i < 100; i++)
-        assert_int_equal(node_room_bytes(r), METRICS_UNKNOWN);
+        assert_int_equal(free_bytes(r), UNKNOWN);
     assert_int_equal(n_asked, n); /* there is no second one */
     hangs = false;
     expect(r, 40960);
@@ -104,7 +146,7 @@ static void room__nobody_waits_for_a_disk_that_hangs(void **state)
     hangs = true;
     n = n_asked;
     while (n_asked == n)
-        (void)node_room_bytes(r);
+        (void)free_bytes(r);
     node_room_free(r);
     hangs = false;
 }
@@ -113,6 +155,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(room__is_what_was_found_last),
+        cmocka_unit_test(room__is_asked_for_seldom),
         cmocka_unit_test(room__nobody_waits_for_a_disk_that_hangs),
     };
 

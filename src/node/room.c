@@ -1,16 +1,17 @@
-/* How much room the file system of the data directory has, for /metrics.
+/* How much room the file system of the data directory has.
  *
  * The kernel may have to ask a disk or a server for it, and one that hangs makes whoever asks wait:
- * that must not be the thread which says that the loop stands (HTTP-2). So a thread of its own
- * asks, once for each scrape, and the scrape has what the one before it found. A thread that hangs
- * is left alone: its memory belongs to it as well, and there is never a second one. */
+ * that must be neither the loop nor the thread which says that the loop stands (HTTP-2). So a
+ * thread of its own asks when somebody wants to know, seldom, and whoever asks has what the one
+ * before it found. A thread that hangs is left alone: its memory belongs to it as well, and there
+ * is never a second one. */
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/statvfs.h>
 
 #include "base/clock.h"
 #include "base/thread.h"
-#include "node/http_int.h"
+#include "node/node_int.h"
 
 #include "base/banned.h"
 
@@ -18,7 +19,9 @@ struct node_room {
     atomic_uint n_owners;
     atomic_bool busy;
     _Atomic uint64_t begun_us; /* when the last one began to ask */
+    atomic_bool known;
     _Atomic uint64_t free_bytes;
+    _Atomic uint64_t all_bytes;
     char dir[PATH_MAX];
 };
 
@@ -28,13 +31,19 @@ static void let_go(struct node_room *r)
         free(r);
 }
 
+/* As df counts: what only root may take belongs to nobody here. */
 static void *look(void *arg)
 {
     struct node_room *r = arg;
     struct statvfs st;
+    const bool known = statvfs(r->dir, &st) == 0;
 
-    atomic_store(&r->free_bytes,
-                 statvfs(r->dir, &st) == 0 ? (uint64_t)st.f_bavail * st.f_frsize : METRICS_UNKNOWN);
+    if (known) {
+        atomic_store(&r->free_bytes, (uint64_t)st.f_bavail * st.f_frsize);
+        atomic_store(&r->all_bytes,
+                     (uint64_t)(st.f_blocks - st.f_bfree + st.f_bavail) * st.f_frsize);
+    }
+    atomic_store(&r->known, known);
     atomic_store(&r->busy, false);
     let_go(r);
     return NULL;
@@ -52,7 +61,7 @@ static void begin_to_look(struct node_room *r)
         (void)pthread_detach(thread);
         return;
     }
-    atomic_store(&r->free_bytes, METRICS_UNKNOWN);
+    atomic_store(&r->known, false);
     atomic_store(&r->busy, false);
     let_go(r);
 }
@@ -64,20 +73,22 @@ struct node_room *node_room_new(const char *dir)
     if (r == NULL)
         return NULL;
     atomic_init(&r->n_owners, 1);
-    atomic_init(&r->free_bytes, METRICS_UNKNOWN);
     (void)snprintf(r->dir, sizeof(r->dir), "%s", dir);
     begin_to_look(r);
     return r;
 }
 
-uint64_t node_room_bytes(struct node_room *r)
+bool node_room_get(struct node_room *r, uint64_t *ret_free, uint64_t *ret_all)
 {
-    const bool hangs =
-        atomic_load(&r->busy) && clock_mono_us() - atomic_load(&r->begun_us) > HTTP_LOOP_US;
-    const uint64_t bytes = hangs ? METRICS_UNKNOWN : atomic_load(&r->free_bytes);
+    const uint64_t for_us = clock_mono_us() - atomic_load(&r->begun_us);
+    const bool hangs = atomic_load(&r->busy) && for_us > HTTP_LOOP_US;
+    const bool known = !hangs && atomic_load(&r->known);
 
-    begin_to_look(r);
-    return bytes;
+    *ret_free = atomic_load(&r->free_bytes);
+    *ret_all = atomic_load(&r->all_bytes);
+    if (for_us >= ROOM_LOOK_US)
+        begin_to_look(r);
+    return known;
 }
 
 void node_room_free(struct node_room *r)
