@@ -6,8 +6,6 @@
 
 #include "base/banned.h"
 
-#define HELP_COLUMNS 80
-
 /* Which verbs stand together in the list of all; in each group in this order. One that is in none
  * comes last, under a heading of its own. */
 static const struct {
@@ -123,7 +121,7 @@ static void print_usage(const struct verb *verb)
 
         if (*s == '[')
             len = strcspn(s, "]") + 1;
-        if (column + 1 + (int)len > HELP_COLUMNS)
+        if (column + 1 + (int)len > (int)CTL_LINE_COLUMNS)
             column = printf("\n%*s", 9, "") - 1;
         column += printf(" %.*s", (int)len, s);
         s += len;
