@@ -111,21 +111,29 @@ void ctl_print_help(void)
         "'ridctl VERB --help' says more about a verb; so do ridctl(1), ridd-protocol(7).\n");
 }
 
+/* Up to the next blank that stands in no brackets. */
+static size_t word_len(const char *s)
+{
+    unsigned depth = 0;
+    size_t len = 0;
+
+    for (; s[len] != '\0' && (s[len] != ' ' || depth > 0); len++)
+        depth += s[len] == '[' ? 1u : s[len] == ']' ? -1u : 0u;
+    return len;
+}
+
 /* One that is too long for a terminal goes on in the next line, but not within brackets. */
 static void print_usage(const struct verb *verb)
 {
     int column = printf("Usage: ridctl [OPTION]... %s", verb->name);
 
-    for (const char *s = verb->usage; *s != '\0';) {
-        size_t len = strcspn(s, " ");
+    for (const char *s = verb->usage; *s != '\0'; s += strspn(s, " ")) {
+        const int len = (int)word_len(s);
 
-        if (*s == '[')
-            len = strcspn(s, "]") + 1;
-        if (column + 1 + (int)len > (int)CTL_LINE_COLUMNS)
+        if (column + 1 + len > (int)CTL_LINE_COLUMNS)
             column = printf("\n%*s", 9, "") - 1;
-        column += printf(" %.*s", (int)len, s);
+        column += printf(" %.*s", len, s);
         s += len;
-        s += strspn(s, " ");
     }
     (void)printf("\n");
 }
