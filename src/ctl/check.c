@@ -50,6 +50,8 @@ void check_defaults(struct check_limits *ret)
 
 void check_number(double v, char *ret, size_t size)
 {
+    if (v < 0.001)
+        v = 0; /* no exponents */
     (void)snprintf(ret, size, v >= 100 ? "%.0f" : "%.3g", v);
 }
 

@@ -16,13 +16,13 @@
 /* clang-format off */
 #define CHECK_LIMITS(X)                                                                 \
     X(LAG,     "lag",     "",  CTL_CHECK_LAG, CTL_CHECK_LAG_FAR,                          \
-      "entries that a node has not applied")                                            \
+      "entries not applied")                                            \
     X(FSYNC,   "fsync",   "%", 20,   60,   "sync p99, of election_ms")                    \
     X(QUOTA,   "quota",   "%", 80,   95,   "stored, of map_size")                         \
-    X(DISK,    "disk",    "%", 85,   95,   "taken, of the data directory's disk")         \
-    X(DRIFT,   "drift",   "",  1000, 5000, "ppm that two clocks run apart")               \
-    X(CHANGES, "changes", "",  6,    30,   "other leaders within an hour")                \
-    X(STARTS,  "starts",  "",  2,    0,    "nodes up for less than ten minutes")
+    X(DISK,    "disk",    "%", 85,   95,   "taken, of its file system")         \
+    X(DRIFT,   "drift",   "",  1000, 5000, "ppm two clocks run apart")               \
+    X(CHANGES, "changes", "",  6,    30,   "other leaders in an hour")                \
+    X(STARTS,  "starts",  "",  2,    0,    "nodes up under ten minutes")
 /* clang-format on */
 #define CHECK_ENUM(id, name, unit, warning, critical, text) CHECK_##id,
 enum check { CHECK_LIMITS(CHECK_ENUM) CHECKS_N };
@@ -64,7 +64,7 @@ void check_defaults(struct check_limits *ret);
 const char *check_name(unsigned check);
 const char *check_unit(unsigned check);
 const char *check_text(unsigned check);
-/* "12.3", "123456": three digits that count, and all of a large number. */
+/* "12.3", "123456": three digits that count, and all of a large number; below a thousandth 0. */
 void check_number(double v, char *ret, size_t size);
 /* changes: other leaders within the hour; -1: not known. */
 void check_judge(const struct rows *rows, const struct verdict *v, int changes,

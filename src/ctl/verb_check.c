@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "ctl/check_int.h"
+#include "ctl/text_int.h"
 
 #include "base/banned.h"
 
@@ -92,16 +93,21 @@ static const char *number(double v)
     return text;
 }
 
+static const char *cleaned(const char *text, char ret[VERDICT_TEXT_BYTES + 1])
+{
+    (void)snprintf(ret, VERDICT_TEXT_BYTES + 1, "%s", text);
+    report_clean(ret);
+    for (char *c = ret; *c != '\0'; c++)
+        if (*c == '|') /* it begins the numbers */
+            *c = '/';
+    return ret;
+}
+
 static void print_clean(const char *text)
 {
     char clean[VERDICT_TEXT_BYTES + 1];
 
-    (void)snprintf(clean, sizeof(clean), "%s", text);
-    report_clean(clean);
-    for (char *c = clean; *c != '\0'; c++)
-        if (*c == '|') /* it begins the numbers */
-            *c = '/';
-    (void)fputs(clean, stdout);
+    (void)fputs(cleaned(text, clean), stdout);
 }
 
 /* What is worst says it in the first line; the verdict does where nothing is wrong. */
@@ -164,10 +170,13 @@ static int print_text(const struct ctl *ctl, const struct check_run *k)
     print_line(&k->checked);
     (void)printf("\n");
     for (unsigned i = 0; i < k->checked.n_facts; i++) {
-        (void)printf("  %-8s  %-8s  ", k->checked.facts[i].name,
-                     check_state_name(k->checked.facts[i].state));
-        print_clean(k->checked.facts[i].text);
-        (void)putchar('\n');
+        const struct check_fact *fact = &k->checked.facts[i];
+        char first[32];
+        char clean[VERDICT_TEXT_BYTES + 1];
+
+        (void)snprintf(first, sizeof(first), "  %-8s  %-8s  ", fact->name,
+                       check_state_name(fact->state));
+        text_wrapped(first, "                      ", cleaned(fact->text, clean));
     }
     table_init(&t, sizeof(headers) / sizeof(headers[0]), 1u << 2 | 1u << 4 | 1u << 5, headers);
     for (unsigned i = 0; i < CHECKS_N; i++) {

@@ -315,7 +315,7 @@ const struct verb ctl_verbs[] = {
      "  lag      10000  100000  entries that a node has not applied\n"
      "  fsync       20      60  % sync p99, of election_ms\n"
      "  quota       80      95  % stored, of map_size\n"
-     "  disk        85      95  % taken, of the data directory's disk\n"
+     "  disk        85      95  % taken, of the data directory's file system\n"
      "  drift     1000    5000  ppm that two clocks run apart\n"
      "  changes      6      30  other leaders within an hour\n"
      "  starts       2       0  nodes up for less than ten minutes\n"

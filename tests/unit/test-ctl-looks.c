@@ -590,6 +590,8 @@ static void looks__check_counts_the_worst(void **state)
               "RIDD WARNING - fsync 25% on n1; OK: *\n");
     check_one(STATUS(",\"room\":{\"free_bytes\":49,\"all_bytes\":1000}"), 2,
               "RIDD CRITICAL - disk 95.1% on n1; OK: *| lag=* disk=95.1%;85;95;0 *\n");
+    check_one(STATUS(",\"space\":{\"used_bytes\":149,\"limit_bytes\":1073741824}"), 0,
+              "RIDD OK - OK: survives *| lag=0;10000;100000;0 quota=0%;80;95;0 starts=0;2;;0\n");
     check_one(STATUS(",\"room\":{\"free_bytes\":null,\"all_bytes\":null}"), 0,
               "RIDD OK - OK: survives *| lag=0;10000;100000;0 starts=0;2;;0\n");
     check_one(STATUS(",\"state\":{\"verdict\":\"differs\"}"), 2,
@@ -639,11 +641,12 @@ static void looks__check_limits_are_obeyed(void **state)
     EXPECT(0, "{\"state\":\"OK\",\"facts\":[{\"check\":\"verdict\",*\"critical\":null}]}\n", "");
     /* What help says of the limits is what is in force. */
     run("check", "--help", NULL);
-    EXPECT(0,
-           "*  lag      10000  100000  *  fsync       20      60  *  quota       80      95  *  "
-           "disk        85      95  *  drift     1000    5000  *  changes      6      30  *  starts "
-           "      2       0  *",
-           "");
+    EXPECT(
+        0,
+        "*  lag      10000  100000  *  fsync       20      60  *  quota       80      95  *  "
+        "disk        85      95  *  drift     1000    5000  *  changes      6      30  *  starts "
+        "      2       0  *",
+        "");
     fake_stop(s);
 }
 
