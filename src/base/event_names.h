@@ -63,8 +63,7 @@
     X("log_failed", "error", \
       "A write or a sync of the log failed, so that nobody knows what is on the disk; the" \
       " node stopped with exit status 74 and repeats no sync.", \
-      "Look at the disk with 'dmesg', then 'systemctl start ridd@NAME'; if it fails" \
-      " again,Look at the disk with 'dmesg' and 'ridctl doctor', then 'systemctl start" \
+      "Look at the disk with 'dmesg' and 'ridctl doctor', then 'systemctl start" \
       " ridd@NAME'; if it fails again, replace the disk.") \
     X("fatal", "error", \
       "The node cannot go on and stopped; error= says why, action= with which exit status.", \
@@ -246,17 +245,15 @@
       "A sync of the log takes more than 0.6 of election_ms, or has been under way for so" \
       " long: elections and writes take as long as the disk needs. At most one line in ten" \
       " seconds.", \
-      "See who else uses the disk ('iostat -x 1'); take a faster one, or a larger'ridctl" \
-      " doctor' on that node measures the disk and names values that would do; see who else" \
-      " uses it with 'iostat -x 1'.") \
+      "'ridctl doctor' on that node measures the disk and names values that would do; see" \
+      " who else uses it with 'iostat -x 1'.") \
     X("disk_fine", "info", \
       "Syncs of the log are fast enough again.", \
       "Nothing.") \
     X("fsync_slow", "warning", \
       "One sync of the log took longer than a fifth of election_ms, and 20 ms at least: ms=" \
       " and bytes= say how long and for how much. At most five lines in ten seconds.", \
-      "See who else uses the disk with 'iostat -x 1', and what waited for it with" \
-      " 'ridctl'ridctl doctor' on that node measures the disk; 'ridctl slow' shows what" \
+      "'ridctl doctor' on that node measures the disk; 'ridctl slow' shows what" \
       " waited for it.") \
     X("log_compacted", "info", \
       "Files of the log that a snapshot covers went; it begins behind begins_behind= now.", \
@@ -367,8 +364,8 @@
       " bundle' makes.") \
     X("slow_op", "warning", \
       "An operation of a client took so long, or failed after so long: stage= is the one" \
-      " that took most of it, why= says what held it up, and peer= whose fault that was. As" \
-      " often as fsync_slow.", \
+      " that took most of it, why= says what held it up, and peer= whose fault that was. At" \
+      " most five lines in ten seconds.", \
       "'ridctl slow' shows the last 64 of each node, and where the time of all others goes.") \
     X("client_closed", "debug", \
       "The connection of a client was closed; why= says why.", \

@@ -801,17 +801,24 @@ static_assert(512 + RAFT_SERVERS_MAX * (64 + NODE_NAME_BYTES_MAX + 2 * ADDRESS_B
 #define BACKUP_PROGRAM_BYTES_MAX 47u
 /* The log of a restored cluster begins at an index that is the time, so many a millisecond since
  * the first of January 2026: a million entries a second, twenty times what a cluster writes. So
- * nothing that was written before, into whichever cluster, stands as high (BACKUP-2);
- * RAFT_INDEX_MAX is reached in two thousand years. */
+ * nothing that was written before, into whichever cluster, stands as high (BACKUP-2). */
 #define BACKUP_INDEX_PER_MS   1024u
 #define BACKUP_INDEX_EPOCH_MS UINT64_C(1767225600000)
-/* A clock by which it would be less than that above the backup, six hours of writing, is not
- * believed. Then it is this far above the backup, and up to as much again by chance: the cluster
- * that was would have to have written for eight months since, at 50,000 entries a second. Of
- * RAFT_INDEX_MAX it takes less than a part in 30,000 each time; who has not as much left is
- * refused. */
-#define BACKUP_INDEX_NEAR ((uint64_t)1 << 30)
+/* Up to a hundred years after that a clock is believed, which keeps each index a number that a
+ * double holds; and if it is not that long before the backup was begun, nor so long after. */
+#define BACKUP_CLOCK_FAR_US  UINT64_C(3155760000000000)
+#define BACKUP_CLOCK_SKEW_US UINT64_C(600000000)
+#define BACKUP_AGE_US_MAX    UINT64_C(631152000000000)
+static_assert((BACKUP_CLOCK_FAR_US + BACKUP_AGE_US_MAX) / 1000 * BACKUP_INDEX_PER_MS < (uint64_t)1
+                                                                                           << 53,
+              "JSON readers of the usual kind take it for what it is");
+/* Where the clock is not believed the log begins this far above the backup, and up to as much again
+ * by chance: the cluster that was would have to have written for eight months since, at 50,000
+ * entries a second. Of RAFT_INDEX_MAX it takes less than a part in 30,000 each time; who has not as
+ * much left is refused. */
 #define BACKUP_INDEX_STEP ((uint64_t)1 << 40)
+/* LOCK that was removed between opening and locking is opened again so often. */
+#define IDENTITY_LOCK_TRIES 100u
 /* How often a terminal is told how far a restore is. */
 #define RESTORE_SHOW_US 100000u
 static_assert(BACKUP_INDEX_STEP * 4096 <= RAFT_INDEX_MAX,

@@ -81,8 +81,8 @@ static void print_errors(const struct bench *b)
         (void)printf("%llu reads found a node that did not know the key yet, which local allows\n",
                      (unsigned long long)b->n_absent);
     if (b->n_wrong == 0)
-        (void)printf("every answer was right: a value of its key%s\n",
-                     b->linearizable ? ", no older than the last write acknowledged before" : "");
+        (void)printf("every answer was right: of its key%s\n",
+                     b->linearizable ? ", no older than the last acknowledged write" : "");
     else
         (void)printf("%llu answers were WRONG; the first: %s\n", (unsigned long long)b->n_wrong,
                      b->wrong);
@@ -96,8 +96,7 @@ static void print_cost(const struct bench *b)
         (void)printf("cost: not known, since a node was silent or was started anew\n");
         return;
     }
-    (void)printf("cost of one, all nodes together, with what others asked for: %.3f fsyncs, %.3f "
-                 "rounds, %.0f bytes of log\n",
+    (void)printf("cost of one, on all nodes: %.3f fsyncs, %.3f rounds, %.0f bytes of log\n",
                  (double)(b->after.fsyncs - b->before.fsyncs) / n,
                  (double)(b->after.rounds - b->before.rounds) / n,
                  (double)(b->after.log_bytes - b->before.log_bytes) / n);

@@ -138,7 +138,7 @@ static void take_row(struct checked *c, const struct row *row, double commit)
     const double limit = num(s, "space", "limit_bytes");
     const double room = num(s, "room", "all_bytes");
 
-    if (json_is_integer(json_object_get(s, "applied_index")))
+    if (num(s, NULL, "applied_index") > 0)
         take(c, CHECK_LAG, fmax(commit - num(s, NULL, "applied_index"), 0), row);
     if (election_us > 0)
         take(c, CHECK_FSYNC, num(s, "disk", "fsync_p99_us") * 100 / election_us, row);

@@ -224,7 +224,7 @@ static void make_absolute(const struct doctor_roots *roots, const char *pid, cha
         return;
     (void)snprintf(link, sizeof(link), "%s/%s/cwd", roots->proc, pid);
     n = readlink(link, cwd, sizeof(cwd) - 1);
-    if (n <= 0)
+    if (n <= 0 || (size_t)n == sizeof(cwd) - 1)
         return;
     cwd[n] = '\0';
     (void)snprintf(whole, sizeof(whole), "%s/%s", cwd, config);
@@ -299,7 +299,7 @@ bool doctor_process_is_of(const struct doctor_process *p, const char *path)
     if (ours == NULL || p->config[0] != '/')
         return true;
     theirs = realpath(p->config, NULL);
-    return theirs != NULL && strcmp(ours, theirs) == 0;
+    return theirs == NULL || strcmp(ours, theirs) == 0; /* it may be gone, or another's to see */
 }
 
 static ssize_t read_of(const struct doctor_roots *roots, const struct doctor_process *p,

@@ -156,8 +156,8 @@ const struct option_text ctl_option_texts[] = {
     {0, "-e, --endpoints LIST", "HOST:PORT,HOST:PORT,... of the nodes' client ports"},
     {0, "-c, --config FILE", "take the nodes from this ridd.conf"},
     {0, "-t, --timeout MS",
-     "for the whole command (5000; compare, snapshot, member:\n"
-     "none; status, ping and what looks: 1000 a node;\n"
+     "for the whole command (5000; compare, snapshot, backup,\n"
+     "member: none; status, ping and what looks: 1000 a node;\n"
      "ls, scan: 5000 a page; export, import: 30000 a page)"},
     {0, "-h, --help", "this; after a verb: help for the verb"},
 };
@@ -485,7 +485,7 @@ static int take_option(struct ctl *ctl, struct asked *asked, int option)
         return take_number(ctl, "--timeout", optarg, TIMEOUT_MS_MAX, &ctl->timeout_ms);
     case 'n':
         asked->options |= CTL_OPT_NUM_READS;
-        return take_number(ctl, "--num-reads", optarg, COMPARE_READS_MAX, &ctl->num_reads);
+        return take_number(ctl, "-n", optarg, COMPARE_READS_MAX, &ctl->num_reads);
     case 'h':
         asked->help = true;
         return CTL_EXIT_OK;

@@ -312,7 +312,7 @@ static int save(struct bundling *g)
     if (rc != CTL_EXIT_OK)
         return rc;
     (void)printf("%s: %u parts, %zu bytes; %u could not be had, which MANIFEST lists\n"
-                 "no keys, values and secrets are in it; look all the same: tar -xzf %s\n",
+                 "it holds no key, no value and no secret; look all the same: tar -xf %s\n",
                  g->file, g->b.n, data->len, g->b.n_gaps, g->file);
     return CTL_EXIT_OK;
 }

@@ -113,7 +113,8 @@ static void cell_lag(struct table *t, const json_t *status, json_int_t commit)
 {
     const json_t *applied = json_object_get(status, "applied_index");
 
-    if (json_is_integer(applied))
+    if (json_integer_value(applied) >
+        0) /* a new one has nothing, and no number of it says how much */
         table_cell(t, "%lld",
                    (long long)(commit > json_integer_value(applied)
                                    ? commit - json_integer_value(applied)

@@ -214,7 +214,10 @@ static int print_load(const struct ctl *ctl, const struct top *top, const struct
         cell_time(&t, num(s, "turn", "cpu_p99_us"));
         cell_size(&t, num(s, NULL, "rss_bytes"));
         table_cell(&t, "%llu", (unsigned long long)num(s, "clients", "open"));
-        table_cell(&t, "%llu", (unsigned long long)(commit > applied ? commit - applied : 0));
+        if (applied > 0)
+            table_cell(&t, "%llu", (unsigned long long)(commit > applied ? commit - applied : 0));
+        else
+            table_cell(&t, "-");
     }
     return table_print(&t, ctl);
 }

@@ -297,8 +297,9 @@ const struct verb ctl_verbs[] = {
     {"slow", NULL, "[-n N] [-v | --wide]", "what was slow lately, and why",
      "Prints the last exceptional operations of all nodes: how long each took, which\n"
      "stage took the MOST of it (queue, quorum, apply, execute), whose fault it was,\n"
-     "and why. Below it stands where the time of all operations goes. With -v the last\n"
-     "one of each kind is told step by step.\n"
+     "and why. Below it stands where the time of all operations goes that were asked\n"
+     "for in the last half minute to minute. With -v the last one of each kind is told\n"
+     "step by step.\n"
      "\n"
      "  $ ridctl slow -n 5\n"
      "  TIME          NODE  OPERATION  TOTAL  MOST   PEER  WHY\n"

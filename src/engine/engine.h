@@ -312,6 +312,7 @@ struct engine_health {
     const char *verdict; /* of its state: "good", "checking", "differs", "damaged", "rebuilding" */
     const char *full;    /* "log", "state", "nodes", "quota"; NULL: nothing is */
     uint64_t behind_entries;
+    bool applied_nothing; /* and so behind_entries is no number of entries (BACKUP-2) */
     unsigned n_voters;
     unsigned n_voters_heard; /* of a leader */
     uint64_t disk_silent_us; /* so long the disk has not answered */

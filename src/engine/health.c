@@ -18,6 +18,7 @@ void engine_get_health(const struct engine *e, struct engine_health *ret)
                                .fitness = st.fitness,
                                .verdict = engine_verdict(e),
                                .full = engine_what_is_full(&e->space),
+                               .applied_nothing = replica_last_applied(e->replica) == 0,
                                .behind_entries = st.commit_index - replica_last_applied(e->replica),
                                .n_voters = st.n_voters,
                                .n_voters_heard = st.role == RAFT_LEADER ? st.n_voters_heard : 0,

@@ -23,7 +23,8 @@ static void say_change(const struct engine *e, struct wire_reply *w, const struc
     wire_reply_str(w, "replaces", old != NULL ? old->name : NULL);
     if (leads && p != NULL) {
         wire_reply_u64(w, "match_index", p->match_index);
-        wire_reply_u64(w, "behind_entries", st->last_index - p->match_index);
+        if (p->behind != RAFT_BEHIND_UNKNOWN)
+            wire_reply_u64(w, "behind_entries", p->behind);
         wire_reply_bool(w, "heard", p->heard);
     }
     wire_reply_close_object(w);

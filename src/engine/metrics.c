@@ -82,7 +82,7 @@ static void one_peer(struct engine *e, const struct raft_status *st,
     if (st->role != RAFT_LEADER)
         return;
     ret->heard = p->heard;
-    ret->behind_entries = st->last_index - p->match_index;
+    ret->behind_entries = p->behind;
     ret->rtt_us = p->srtt_us;
     if (p->last_heard_us != 0)
         ret->heard_us_ago = engine_now_us(e) - p->last_heard_us;

@@ -39,9 +39,9 @@ struct engine_peer_metrics {
     bool voter;
     bool connected;
     /* The rest of a leader only; the others do not know. */
-    bool heard; /* within an election timeout */
-    uint64_t behind_entries;
-    uint64_t rtt_us; /* 0: not measured */
+    bool heard;              /* within an election timeout */
+    uint64_t behind_entries; /* RAFT_BEHIND_UNKNOWN: nothing of its log is known */
+    uint64_t rtt_us;         /* 0: not measured */
     uint64_t heard_us_ago;
     bool drift_known;
     int32_t drift_ppm;

@@ -20,32 +20,49 @@ const char *refound_error_text(int rc)
     return "unknown";
 }
 
-/* Above all that the old cluster may have written since, and not where another restore of the same
- * backup begins: sessions are numbered by their places in the log, and a client of either that
- * calls at this one would find another's under its number (BACKUP-2). */
-/* What an index of a cluster that is restored now begins with, where the clock can be believed so
- * far: 0 says that it cannot. */
-static raft_index index_of_time(uint64_t now_us)
+/* So many places are given in a time, at most. */
+static raft_index places_in(uint64_t us)
 {
-    const uint64_t since_ms = now_us / 1000 - BACKUP_INDEX_EPOCH_MS;
-
-    if (now_us / 1000 < BACKUP_INDEX_EPOCH_MS ||
-        since_ms > RAFT_INDEX_MAX / 2 / BACKUP_INDEX_PER_MS)
-        return 0;
-    return since_ms * BACKUP_INDEX_PER_MS;
+    return us / 1000 * BACKUP_INDEX_PER_MS;
 }
 
-int refound_index(const struct snap_meta *backup, uint64_t now_us, raft_index *ret)
+/* A clock before the backup was begun, or long after, is wrong; who has begun it is asked for the
+ * time on another machine. */
+static bool is_believed(uint64_t now_us, uint64_t begun_us)
 {
-    const raft_index timely = index_of_time(now_us);
+    const uint64_t epoch_us = BACKUP_INDEX_EPOCH_MS * 1000;
+
+    if (now_us < epoch_us || now_us - epoch_us > BACKUP_CLOCK_FAR_US)
+        return false;
+    return begun_us == 0 || (now_us + BACKUP_CLOCK_SKEW_US >= begun_us &&
+                             (now_us < begun_us || now_us - begun_us <= BACKUP_AGE_US_MAX));
+}
+
+/* What any cluster can have come to by now that began at the time at which it began; or, where the
+ * one of the backup had come further, since that was begun. Whoever restores later is above it,
+ * whichever backup it takes (BACKUP-2). */
+static raft_index index_of_time(raft_index last, uint64_t now_us, uint64_t begun_us)
+{
+    const raft_index by_time = places_in(now_us - BACKUP_INDEX_EPOCH_MS * 1000);
+    const raft_index by_last = last + (now_us > begun_us ? places_in(now_us - begun_us) : 0);
+
+    return by_time > by_last ? by_time : by_last;
+}
+
+/* Above all that the old cluster may have written since: sessions are numbered by their places in
+ * the log, and a client of it that calls at this one would find another's under its number. */
+int refound_index(const struct snap_meta *backup, const struct refound_time *t,
+                  struct refound_base *ret)
+{
+    const raft_index last = backup->id.index;
     uint64_t more = 0;
 
-    if (backup->id.index > RAFT_INDEX_MAX - 4 * BACKUP_INDEX_STEP)
+    if (last > RAFT_INDEX_MAX - 4 * BACKUP_INDEX_STEP)
         return err_say(REFOUND_E_OTHER,
                        "the backup ends with index %" PRIu64
                        ", and there are no numbers left above "
                        "that: write its keys into a new cluster with 'ridctl export' and 'import'",
-                       backup->id.index);
+                       last);
     /* Each election takes one, and one that is refused here would never be led (TERM-3). */
     if (backup->id.term > RAFT_INDEX_MAX - RAFT_TERMS_LEFT_FEW)
         return err_say(REFOUND_E_OTHER,
@@ -54,10 +71,14 @@ int refound_index(const struct snap_meta *backup, uint64_t now_us, raft_index *r
                        backup->id.term);
     if (getrandom(&more, sizeof(more), 0) != (ssize_t)sizeof(more))
         return err_origin(err_say(-EIO, "no random bytes from the kernel"));
-    if (timely > backup->id.index + BACKUP_INDEX_NEAR)
-        *ret = timely + more % BACKUP_INDEX_PER_MS;
+    ret->by_time = is_believed(t->now_us, t->begun_us);
+    if (t->begun_us == 0 || t->now_us < t->begun_us) /* how long ago it was is not known */
+        ret->by_time = ret->by_time && index_of_time(0, t->now_us, t->now_us) > last;
+    if (ret->by_time)
+        ret->index = index_of_time(last, t->now_us, t->begun_us != 0 ? t->begun_us : t->now_us) +
+                     1 + more % BACKUP_INDEX_PER_MS;
     else
-        *ret = backup->id.index + BACKUP_INDEX_STEP + more % BACKUP_INDEX_STEP;
+        ret->index = last + BACKUP_INDEX_STEP + more % BACKUP_INDEX_STEP;
     return 0;
 }
 

@@ -41,11 +41,20 @@ struct refound {
     struct raft_configuration configuration; /* of the new cluster: this node alone */
     raft_index first_index;                  /* the log begins behind it (refound_index()) */
 };
-/* Where the new log begins: far above the last entry of the backup, and above what a restore of an
- * earlier time, of whatever backup, has written since; now_us is the time of day, which need not be
- * right. The kernel's random bytes are needed. 0; REFOUND_E_OTHER: there are no numbers left;
- * -errno. */
-int refound_index(const struct snap_meta *backup, uint64_t now_us, raft_index *ret);
+/* Of the day, in microseconds since 1970. */
+struct refound_time {
+    uint64_t now_us;   /* as this machine says */
+    uint64_t begun_us; /* when the backup was begun, as it says; 0: it does not */
+};
+struct refound_base {
+    raft_index index;
+    bool by_time; /* false: the time cannot be right, and it is far above the backup, by chance */
+};
+/* Where the new log begins: above all that the old cluster may have written since, and above what
+ * any restore of an earlier time has, of whatever backup. The kernel's random bytes are needed. 0;
+ * REFOUND_E_OTHER: there are no numbers left; -errno. */
+int refound_index(const struct snap_meta *backup, const struct refound_time *t,
+                  struct refound_base *ret);
 /* ret: of the snapshot that it made. */
 int refound_make(const struct refound *r, struct snap_meta *ret);
 

@@ -394,7 +394,8 @@ static void peer_rtt(struct writer *w)
 static void peer_behind(struct writer *w)
 {
     for (unsigned i = 0; i < w->e->n_peers && leads(w); i++)
-        metrics_sample(w, of_peer(&w->e->peers[i]), w->e->peers[i].behind_entries);
+        if (w->e->peers[i].behind_entries != RAFT_BEHIND_UNKNOWN)
+            metrics_sample(w, of_peer(&w->e->peers[i]), w->e->peers[i].behind_entries);
 }
 
 static void peer_fsync(struct writer *w)

@@ -8,6 +8,7 @@
 #include "net/client_int.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include "base/assert.h"
@@ -200,11 +201,22 @@ static void read_error(struct client_conn *c, int error)
     client_conn_die(c, why);
 }
 
+/* Of a local socket the kernel tells an end of what the client sends from an end of the client, for
+ * which a reset stands by TCP. */
+static bool is_gone(const struct client_conn *c)
+{
+    struct pollfd p = {.fd = c->fd};
+
+    return c->is_local && poll(&p, 1, 0) == 1 && (p.revents & POLLHUP) != 0;
+}
+
 static void read_end(struct client_conn *c)
 {
     c->eof = true;
     /* ridd-protocol(7): a last line without its newline counts. */
     client_lines_end(c);
+    if (!c->dead && !has_lines(c) && is_gone(c))
+        client_conn_die(c, "closed by the client");
 }
 
 static void read_socket(struct client_conn *c)

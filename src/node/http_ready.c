@@ -55,6 +55,8 @@ static const char *serving_failure(const struct engine_health *e, char *text, si
     }
     if (e->behind_entries <= READY_BEHIND_ENTRIES_MAX)
         return NULL;
+    if (e->applied_nothing)
+        return "nothing is applied here yet";
     (void)snprintf(text, size, "%llu entries are committed and not applied here, over %u",
                    (unsigned long long)e->behind_entries, READY_BEHIND_ENTRIES_MAX);
     return text;

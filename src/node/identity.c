@@ -188,24 +188,42 @@ static int take_lock(struct identity_dir *dir)
     return 0;
 }
 
+static void drop_lock(struct identity_dir *dir)
+{
+    if (dir->lock_fd >= 0)
+        (void)close(dir->lock_fd);
+    dir->lock_fd = -1;
+}
+
 /* Who gives a directory up removes LOCK: one that was opened before that, and locked after it,
  * keeps nobody out. */
+static bool lock_is_there(const struct identity_dir *dir)
+{
+    struct stat ours;
+    struct stat there;
+
+    return fstat(dir->lock_fd, &ours) == 0 &&
+           fstatat(dir->fd, LOCK_NAME, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
+           ours.st_dev == there.st_dev && ours.st_ino == there.st_ino;
+}
+
+/* lock_fd is what is held, and -1 where nothing is. */
 static int dir_lock(struct identity_dir *dir)
 {
     char text[16];
     int len;
+    int rc = take_lock(dir);
 
-    for (struct stat st;;) {
-        int rc = take_lock(dir);
-
-        if (rc != 0)
-            return rc;
-        if (fstat(dir->lock_fd, &st) != 0)
-            return identity_say_errno("lock", dir->path);
-        if (st.st_nlink > 0)
-            break;
-        (void)close(dir->lock_fd);
-        dir->lock_fd = -1;
+    for (unsigned i = 0; rc == 0 && !lock_is_there(dir); i++) {
+        drop_lock(dir);
+        rc = i < IDENTITY_LOCK_TRIES
+                 ? take_lock(dir)
+                 : err_say(IDENTITY_E_LOCKED, "'%.*s/LOCK' is removed again and again", PATH_SHOWN,
+                           dir->path);
+    }
+    if (rc != 0) {
+        drop_lock(dir);
+        return rc;
     }
     /* For the sentence above; it need not be durable, and where there is no room for it the lock is
      * held all the same (SPACE-10). */
@@ -460,7 +478,8 @@ void identity_abandon(struct identity_dir *dir)
     identity_close(dir);
 }
 
-/* What failed before it was this call's to fill has made nothing but the directory, and LOCK. */
+/* What failed before it was this call's to fill has made nothing but the directory, and LOCK. Where
+ * another process has the lock it has the directory, too, whoever made it. */
 static void give_up_empty(const struct identity_conf *conf, const struct identity_dir *dir)
 {
     if (!dir->made)

@@ -46,8 +46,8 @@ static const char help_text[] =
     "      --check-config   read the configuration, print every problem with its line,\n"
     "                       exit 0 or 78\n"
     "      --print-config   print the configuration in force, defaults included\n"
-    "      --check-log DIR  read the log in a data directory, print a verdict, exit 0\n"
-    "                       or 65\n"
+    "      --check-log DIR  read the log in a data directory, print a verdict; exit\n"
+    "                       0, 65 damaged, 74 not readable\n"
     "      --dump-log DIR   print the log in a data directory, one line a record, and a\n"
     "                       verdict\n"
     "      --recover-alone DIR [--yes]\n"
@@ -63,8 +63,8 @@ static const char help_text[] =
     "Exit codes: 0, 64 usage, 65 damaged data, 74 I/O error, 78 configuration or\n"
     "identity.\n"
     "\n"
-    "A first cluster on this machine: tools/quickstart. Manual: ridd(8), ridd.conf(5),\n"
-    "ridctl(1).\n";
+    "A first cluster on this machine: tools/quickstart in the sources.\n"
+    "Manual: ridd(8), ridd.conf(5), ridctl(1).\n";
 
 enum action { RUN, INIT, JOIN, REJOIN, RESTORE, CHECK, PRINT, DUMP, CHECK_LOG, RECOVER };
 

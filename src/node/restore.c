@@ -39,6 +39,7 @@ struct restoring {
     unsigned char founding_id[16];
     unsigned char cluster_id[16];
     struct snap_meta made;
+    bool by_chance; /* the index behind which the log goes on: the clock is wrong */
 };
 
 static int say(int exit_code)
@@ -232,6 +233,19 @@ static void fill_engine(const struct restoring *r, const struct folders *f, stru
     memcpy(ret->log.cluster_id, id->cluster_id, sizeof(ret->log.cluster_id));
 }
 
+static int find_first_index(struct restoring *r, raft_index *ret)
+{
+    const struct refound_time t = {
+        .now_us = clock_wall_us(),
+        .begun_us = r->backup.has_label ? r->backup.label.begun_s * 1000000u : 0};
+    struct refound_base base = {0};
+    const int rc = refound_index(&r->backup.meta, &t, &base);
+
+    *ret = base.index;
+    r->by_chance = !base.by_time;
+    return rc;
+}
+
 static int fill_folders(struct restoring *r, const struct folders *f)
 {
     const struct kv_source source = {read_shown, r, r->backup.meta.body_bytes, NULL};
@@ -244,7 +258,7 @@ static int fill_folders(struct restoring *r, const struct folders *f)
     fill_engine(r, f, &engine);
     rc = make_configuration(r, &refound.configuration);
     if (rc == 0)
-        rc = refound_index(&r->backup.meta, clock_wall_us(), &refound.first_index);
+        rc = find_first_index(r, &refound.first_index);
     if (rc == 0)
         rc = refound_make(&refound, &r->made);
     return rc;
@@ -319,6 +333,9 @@ static void say_done(const struct restoring *r)
     printf("ridd: new cluster: %s, its log goes on behind index %" PRIu64
            "; %s is its only voter\n",
            conf->cluster_name, r->made.id.index, conf->self->name);
+    if (r->by_chance)
+        printf("ridd: the clock of this machine cannot be right: the index was drawn far above the "
+               "backup; set the clock before any other restore\n");
     printf("ridd: made '%s'; start it with: ridd --config %s --id %s; add the others with --join "
            "(ridd(8), RESTORE)\n",
            conf->data_dir, conf->path, conf->self->name);

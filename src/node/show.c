@@ -60,16 +60,21 @@ static void add_lag(struct node *n, struct line *l, const struct raft_status *st
     const raft_index applied = replica_last_applied(engine_replica(n->engine));
     const struct raft_peer_status *last = NULL;
 
-    add(l, ", %llu entries applied, %llu behind", (unsigned long long)applied,
-        (unsigned long long)(st->commit_index > applied ? st->commit_index - applied : 0));
+    if (applied == 0)
+        add(l, ", nothing applied yet");
+    else
+        add(l, ", %llu entries applied, %llu behind", (unsigned long long)applied,
+            (unsigned long long)(st->commit_index > applied ? st->commit_index - applied : 0));
     if (st->role != RAFT_LEADER)
         return;
     for (unsigned i = 0; i < st->n_peers; i++)
         if (last == NULL || st->peers[i].match_index < last->match_index)
             last = &st->peers[i];
-    if (last != NULL && last->match_index < st->last_index)
+    if (last != NULL && last->behind == RAFT_BEHIND_UNKNOWN)
+        add(l, ", %s has nothing yet", engine_name_of(n->engine, last->id));
+    else if (last != NULL && last->behind > 0)
         add(l, ", %s is %llu behind", engine_name_of(n->engine, last->id),
-            (unsigned long long)(st->last_index - last->match_index));
+            (unsigned long long)last->behind);
 }
 
 static void add_wrong(struct node *n, struct line *l, const struct raft_status *st)

@@ -106,6 +106,11 @@ static void applied(struct page *p, const json_t *status, const json_t *peer)
     const json_int_t behind = page_num(peer, "behind_entries");
 
     field(p, "applied");
+    if (waits > 0 && page_num(status, "applied_index") == 0) {
+        page_put(p, "nothing yet");
+        field_end(p);
+        return;
+    }
     page_number_of(p, status, "applied_index");
     if (waits > 0) {
         page_put(p, ", ");

@@ -472,6 +472,9 @@ void raft_ready(struct raft *r, uint64_t now_us, struct raft_ready *ret_ready);
 
 /* ---- looking ---- */
 
+/* Nothing that stands in its log is known. A log may begin at any index (BACKUP-2): the last one is
+ * then no number of entries. */
+#define RAFT_BEHIND_UNKNOWN UINT64_MAX
 struct raft_peer_status {
     raft_node_id id;
     enum raft_server_role role;
@@ -479,6 +482,7 @@ struct raft_peer_status {
     bool heard; /* within an election timeout; of a leader */
     raft_index match_index;
     raft_index next_index;
+    uint64_t behind; /* entries that it lacks; of a leader, RAFT_BEHIND_UNKNOWN elsewhere */
     uint64_t acked_round;
     uint64_t last_heard_us; /* 0: never */
     uint64_t srtt_us;       /* 0: not measured */

@@ -82,6 +82,13 @@ raft_term raft_term_at(const struct raft *r, raft_index index)
     return raft_log_term(&r->log, index);
 }
 
+static uint64_t behind(const struct raft *r, const struct progress *p)
+{
+    if (r->role != RAFT_LEADER || (p->match_index == 0 && r->log.last_index > 0))
+        return RAFT_BEHIND_UNKNOWN;
+    return r->log.last_index - p->match_index;
+}
+
 void raft_get_status(const struct raft *r, struct raft_status *ret_status)
 {
     struct raft_status s = {.id = r->conf.id,
@@ -132,6 +139,7 @@ void raft_get_status(const struct raft *r, struct raft_status *ret_status)
                                                .heard = raft_hears(r, p),
                                                .match_index = p->match_index,
                                                .next_index = p->next_index,
+                                               .behind = behind(r, p),
                                                .acked_round = p->acked_round,
                                                .last_heard_us = p->last_heard_us,
                                                .srtt_us = p->srtt_us,

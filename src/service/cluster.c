@@ -53,12 +53,14 @@ static void status_peers(struct service *s, struct wire_reply *w, const struct r
         if (leads) {
             wire_reply_bool(w, "heard", p->heard);
             wire_reply_u64(w, "match_index", p->match_index);
-            wire_reply_u64(w, "behind_entries", st->last_index - p->match_index);
         } else {
             wire_reply_null(w, "heard");
             wire_reply_null(w, "match_index");
-            wire_reply_null(w, "behind_entries");
         }
+        if (p->behind != RAFT_BEHIND_UNKNOWN)
+            wire_reply_u64(w, "behind_entries", p->behind);
+        else
+            wire_reply_null(w, "behind_entries");
         if (leads && p->srtt_us != 0)
             wire_reply_u64(w, "rtt_us", p->srtt_us);
         else

@@ -84,7 +84,8 @@ static enum service_stage longest(const uint64_t *us)
 /* All that wait become slow at once when a quorum goes, and the loop has others to serve. */
 static bool may_explain(struct service_slow *slow, uint64_t now_us)
 {
-    if (now_us - slow->window_us >= SLOW_EXPLAIN_WINDOW_US) {
+    /* The time of a read is that of its turn, and may be before it. */
+    if (now_us > slow->window_us && now_us - slow->window_us >= SLOW_EXPLAIN_WINDOW_US) {
         slow->window_us = now_us;
         slow->spent_us = 0;
     }

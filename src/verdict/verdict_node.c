@@ -289,18 +289,21 @@ static void judge_behind(struct judging *j, const struct verdict_node *node)
     const json_t *s = node->status;
     json_int_t log = 0;
     json_int_t match = -1;
-    json_int_t apply = num(s, "commit_index") - num(s, "applied_index");
+    const json_int_t applied = num(s, "applied_index");
+    const json_int_t apply = num(s, "commit_index") - applied;
 
     if (m != NULL && json_is_integer(json_object_get(m->peer, "match_index"))) {
         match = num(m->peer, "match_index");
         log = num(j->view, "last_log_index") - match;
     }
-    /* Where a restored log begins its places are no numbers of entries (BACKUP-2). */
+    /* A log may begin at any index: its last one is then no number of entries (BACKUP-2). */
     if (log > VERDICT_BEHIND_ENTRIES && match == 0)
         complain(j, node, VERDICT_BEHIND, "behind: %s knows of nothing in its log yet",
                  j->v->leader);
     else if (log > VERDICT_BEHIND_ENTRIES)
         complain(j, node, VERDICT_BEHIND, "behind by %lld entries", (long long)log);
+    else if (apply > VERDICT_BEHIND_ENTRIES && applied == 0)
+        complain(j, node, VERDICT_BEHIND, "behind: it has applied nothing yet");
     else if (apply > VERDICT_BEHIND_ENTRIES)
         complain(j, node, VERDICT_BEHIND, "behind with applying by %lld entries", (long long)apply);
 }

@@ -413,6 +413,32 @@ CASE(access__ridctl_uses_it_by_itself)
     cluster_free(c);
 }
 
+static bool compares(struct cluster *c)
+{
+    json_t *status = node_status(c, 0);
+    const bool ret = json_is_object(json_object_get(status, "compare"));
+
+    json_decref(status);
+    return ret;
+}
+
+/* CLIENT-10: nobody waits for it, and the next one need not either. */
+CASE(access__a_comparison_ends_with_its_client)
+{
+    struct cluster *c = up_with(1, "");
+    struct client *cl = local_open(c, 0);
+    json_t *status;
+
+    client_send(cl, "{\"type\":\"compare_read_methods\",\"msg_id\":1,\"num_reads\":100000}");
+    wait_until(compares(c), "the comparison to begin");
+    client_close(cl);
+    wait_until(!compares(c), "the comparison to end");
+    status = node_status(c, 0);
+    assert_true(reply_int(json_object_get(status, "reads"), "read_via_log") < 100000);
+    json_decref(status);
+    cluster_free(c);
+}
+
 /* Who may do nothing there asks by TCP as ever; who may do something is told what he may not. */
 CASE(access__ridctl_says_what_is_denied)
 {
@@ -449,6 +475,7 @@ int main(int argc, char **argv)
         HARNESS_TEST(access__a_silent_directory_holds_nothing_up),
         HARNESS_TEST(access__the_path_of_the_socket),
         HARNESS_TEST(access__ridctl_uses_it_by_itself),
+        HARNESS_TEST(access__a_comparison_ends_with_its_client),
         HARNESS_TEST(access__ridctl_says_what_is_denied),
     };
 

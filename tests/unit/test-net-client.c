@@ -1880,6 +1880,40 @@ static void net_client__local_socket(void **state)
     assert_int_equal(access(path, F_OK), -1);
 }
 
+/* CLIENT-10: one that has only closed its sending side is waited for, and answered. */
+static void net_client__local_client_that_is_gone_is_owed_nothing(void **state)
+{
+    struct host *h = *state;
+    char path[100];
+    char in[16];
+    int fd;
+
+    local_path(path, "g");
+    host_open(h, &small);
+    assert_int_equal(client_port_listen_local(h->port, path), 0);
+    h->hold = true;
+    fd = local_connect(path);
+    assert_int_equal(write(fd, "one\n", 4), 4);
+    PUMP_UNTIL(&h->pump, h->n_held == 1);
+    assert_int_equal(shutdown(fd, SHUT_WR), 0);
+    for (unsigned i = 0; i < 20; i++)
+        pump_turn(&h->pump);
+    assert_int_equal(h->n_closed, 0);
+    settle_one(h);
+    PUMP_UNTIL(&h->pump, read(fd, in, sizeof(in)) == 3);
+    (void)close(fd);
+    PUMP_UNTIL(&h->pump, h->n_closed == 1);
+
+    fd = local_connect(path);
+    assert_int_equal(write(fd, "two\n", 4), 4);
+    PUMP_UNTIL(&h->pump, h->n_held == 1);
+    (void)close(fd);
+    PUMP_UNTIL(&h->pump, h->n_closed == 2);
+    h->n_held = 0;
+    client_conn_release(h->held[0]);
+    host_close(h);
+}
+
 /* By TCP nobody is anybody. */
 static void net_client__a_connection_by_tcp_has_no_peer(void **state)
 {
@@ -2476,6 +2510,7 @@ int main(void)
         CASE(net_client__connection_limit),
         CASE(net_client__one_host_cannot_take_all),
         CASE(net_client__local_socket),
+        CASE(net_client__local_client_that_is_gone_is_owed_nothing),
         CASE(net_client__a_connection_by_tcp_has_no_peer),
         CASE(net_client__what_stands_at_the_path),
         CASE(net_client__local_limits),

@@ -147,6 +147,17 @@ static void ready__a_disk_without_room_or_answer_is_named(void **state)
     expect(&r, "[-]room failed: the node is parked");
 }
 
+/* A new node behind a log that begins at the time of a restore. */
+static void ready__who_has_nothing_yet_is_not(void **state)
+{
+    struct node_ready r = follower();
+
+    (void)state;
+    r.health.applied_nothing = true;
+    r.health.behind_entries = 30000000000000u;
+    expect(&r, "[-]serving failed: nothing is applied here yet\n");
+}
+
 static void ready__who_stops_is_not(void **state)
 {
     struct node_ready r = leader();
@@ -181,6 +192,7 @@ int main(void)
         cmocka_unit_test(ready__without_a_leader_two_things_fail),
         cmocka_unit_test(ready__an_unfit_state_is_named),
         cmocka_unit_test(ready__a_disk_without_room_or_answer_is_named),
+        cmocka_unit_test(ready__who_has_nothing_yet_is_not),
         cmocka_unit_test(ready__who_stops_is_not),
         cmocka_unit_test(lives__as_long_as_the_loop_turns),
     };

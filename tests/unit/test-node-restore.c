@@ -114,25 +114,31 @@ int __wrap_posix_fallocate(int fd, off_t offset, off_t len)
     return fails(true) ? errno : __real_posix_fallocate(fd, offset, len);
 }
 
-/* Another restore gives its directory up between the opening of LOCK and this. */
-static bool lose_lock;
+/* What another restore does between the opening of LOCK and the locking: it gives its directory up,
+ * or makes one of this one. */
+static enum { LOCK_IS_FREE, LOCK_IS_LOST, LOCK_IS_TAKEN } at_lock;
+static const struct identity_conf *lock_taker;
+static struct identity_dir *taken;
 
 int __real_flock(int fd, int operation);
 int __wrap_flock(int fd, int operation);
 int __wrap_flock(int fd, int operation)
 {
-    if (lose_lock) {
-        char link[64];
-        char path[300];
-        ssize_t n;
+    const int now = at_lock;
+    char link[64];
+    char path[300];
+    ssize_t n;
 
-        lose_lock = false;
+    at_lock = LOCK_IS_FREE;
+    if (now == LOCK_IS_LOST) {
         (void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
         n = readlink(link, path, sizeof(path) - 1);
         assert_true(n > 0);
         path[n] = '\0';
         assert_int_equal(unlink(path), 0);
     }
+    if (now == LOCK_IS_TAKEN)
+        assert_int_equal(identity_create(lock_taker, &taken), 0);
     return __real_flock(fd, operation);
 }
 
@@ -376,7 +382,7 @@ static void check_log(const struct identity_dir *dir, struct found *f)
     f->base = r.base;
     assert_true(r.last_index == r.base.index && r.commit_index == r.base.index);
     assert_true(r.base.term == backup_meta.id.term);
-    assert_true(r.base.index > backup_meta.id.index + BACKUP_INDEX_NEAR);
+    assert_true(r.base.index > backup_meta.id.index + BACKUP_INDEX_STEP);
     assert_true(r.hard_state.current_term == r.base.term && r.hard_state.voted_for == 0);
     assert_int_equal(r.n_configs, 1);
     c = &r.configs[0].configuration;
@@ -594,63 +600,127 @@ static void restore__compares_what_is_said(void **state)
     assert_int_equal(rewrite_ends(), 0);
 }
 
-static raft_index index_at(const struct snap_meta *m, uint64_t wall_us)
-{
-    raft_index ret = 0;
+#define SECOND_US UINT64_C(1000000)
+#define DAY_US    (86400 * SECOND_US)
+#define EPOCH_US  (BACKUP_INDEX_EPOCH_MS * 1000)
+#define BUSY      UINT64_C(50000) /* entries a second */
 
-    assert_int_equal(refound_index(m, wall_us, &ret), 0);
+/* Of the backup of a cluster that had come to `last` at begun_us. */
+static raft_index index_at(raft_index last, uint64_t begun_us, uint64_t now_us, bool *ret_by_time)
+{
+    struct snap_meta m = backup_meta;
+    struct refound_base base;
+
+    m.id.index = last;
+    assert_int_equal(refound_index(&m, &(struct refound_time){now_us, begun_us}, &base), 0);
+    assert_true(base.index > last);
+    *ret_by_time = base.by_time;
+    return base.index;
+}
+
+/* By a clock that is right. */
+static raft_index restored_at(raft_index last, uint64_t begun_us, uint64_t now_us)
+{
+    bool by_time;
+    const raft_index ret = index_at(last, begun_us, now_us, &by_time);
+
+    assert_true(by_time);
     return ret;
 }
 
 /* BACKUP-2: where the time of day is of no use, and as long as there are numbers. */
 static void restore__goes_on_far_above(void **state)
 {
-    static const uint64_t no_times[] = {0, (BACKUP_INDEX_EPOCH_MS - 1) * 1000,
-                                        (BACKUP_INDEX_EPOCH_MS + 1) * 1000, UINT64_MAX};
+    static const struct {
+        raft_index last;
+        uint64_t begun_us;
+        uint64_t now_us;
+    } rows[] = {
+        {700, 0, 0},
+        {700, 0, EPOCH_US - 1},
+        {700, 0, UINT64_MAX},
+        {700, EPOCH_US + 300 * DAY_US, 0},
+        {700, EPOCH_US + 300 * DAY_US, UINT64_MAX},
+        /* before the backup was begun; as long after it as nobody keeps one */
+        {700, EPOCH_US + 300 * DAY_US, EPOCH_US + 299 * DAY_US},
+        {700, EPOCH_US + 300 * DAY_US, EPOCH_US + 300 * DAY_US - BACKUP_CLOCK_SKEW_US - SECOND_US},
+        {700, EPOCH_US + DAY_US, EPOCH_US + 2 * DAY_US + BACKUP_AGE_US_MAX},
+        {700, 0, EPOCH_US + BACKUP_CLOCK_FAR_US + SECOND_US},
+        /* further than the time, and how long ago is not known */
+        {UINT64_C(1) << 50, 0, EPOCH_US + 300 * DAY_US},
+        {UINT64_C(1) << 50, EPOCH_US + 300 * DAY_US, EPOCH_US + 300 * DAY_US - SECOND_US},
+    };
     struct snap_meta m = backup_meta;
-    raft_index a;
+    struct refound_base base;
 
     (void)state;
-    for (size_t i = 0; i < sizeof(no_times) / sizeof(no_times[0]); i++) {
-        const raft_index b = index_at(&m, no_times[i]);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const raft_index least = rows[i].last + BACKUP_INDEX_STEP;
+        bool by_time[2];
+        const raft_index a = index_at(rows[i].last, rows[i].begun_us, rows[i].now_us, &by_time[0]);
+        const raft_index b = index_at(rows[i].last, rows[i].begun_us, rows[i].now_us, &by_time[1]);
 
-        a = index_at(&m, no_times[i]);
-        assert_true(a != b && a > old_client);
-        assert_in_range(a, m.id.index + BACKUP_INDEX_STEP, m.id.index + 2 * BACKUP_INDEX_STEP);
-        assert_in_range(b, m.id.index + BACKUP_INDEX_STEP, m.id.index + 2 * BACKUP_INDEX_STEP);
+        if (by_time[0] || by_time[1] || a == b)
+            fail_msg("row %zu: %llu, %llu", i, (unsigned long long)a, (unsigned long long)b);
+        assert_in_range(a, least, least + BACKUP_INDEX_STEP);
+        assert_in_range(b, least, least + BACKUP_INDEX_STEP);
     }
     m.id.index = RAFT_INDEX_MAX - BACKUP_INDEX_STEP;
-    assert_int_equal(refound_index(&m, 0, &a), REFOUND_E_OTHER);
+    assert_int_equal(refound_index(&m, &(struct refound_time){0, 0}, &base), REFOUND_E_OTHER);
     assert_non_null(strstr(err_text(), "export"));
     m = backup_meta;
     m.id.term = RAFT_INDEX_MAX - RAFT_TERMS_LEFT_FEW + 1; /* TERM-3: nobody could be elected */
-    assert_int_equal(refound_index(&m, 0, &a), REFOUND_E_OTHER);
+    assert_int_equal(refound_index(&m, &(struct refound_time){0, 0}, &base), REFOUND_E_OTHER);
     assert_non_null(strstr(err_text(), "hardly any terms"));
 }
 
-/* BACKUP-2: the second one of the same backup begins above all that the first one has written in a
- * second, and so does one of what the first one has become; an older backup's is no lower. */
+/* BACKUP-2: above all that was written before into any of them, by clocks that are right: the same
+ * backup again, one of what was restored and wrote, and the first one once more. */
 static void restore__a_later_one_begins_higher(void **state)
 {
-    const uint64_t day_us = UINT64_C(86400) * 1000000;
-    uint64_t wall_us = BACKUP_INDEX_EPOCH_MS * 1000 + 300 * day_us;
-    struct snap_meta m = backup_meta;
-    raft_index last = 0;
+    const uint64_t begun_us = EPOCH_US + 300 * DAY_US;
+    static const uint64_t waits_us[] = {SECOND_US,        60 * SECOND_US, 600 * SECOND_US,
+                                        3600 * SECOND_US, DAY_US,         40 * DAY_US};
+    const size_t n = sizeof(waits_us) / sizeof(waits_us[0]);
 
     (void)state;
-    for (int i = 0; i < 100; i++) {
-        const raft_index next = index_at(&backup_meta, wall_us);
+    assert_true(restored_at(700, 0, begun_us) > restored_at(700, 0, begun_us - 2000));
+    for (size_t i = 0; i < n * n * n; i++) {
+        const uint64_t t1_us = begun_us + waits_us[i % n];
+        const uint64_t backup_us = t1_us + waits_us[i / n % n];
+        const uint64_t t2_us = backup_us + waits_us[i / n / n];
+        const raft_index first = restored_at(700, begun_us, t1_us);
+        const raft_index then = first + BUSY * ((backup_us - t1_us) / SECOND_US);
+        const raft_index first_now = first + BUSY * ((t2_us - t1_us) / SECOND_US);
+        const raft_index second = restored_at(then, backup_us, t2_us);
+        const raft_index third = restored_at(700, begun_us, t2_us + SECOND_US);
 
-        assert_true(next > last + 1000000);
-        last = next;
-        wall_us += 1000000;
+        assert_true(second > first_now);
+        assert_true(third > second + BUSY);
+        assert_true(restored_at(then, backup_us, t2_us + 2 * SECOND_US) > third + BUSY);
     }
-    m.id.index = last + 50000 * UINT64_C(86400);
-    wall_us += day_us;
-    last = index_at(&m, wall_us);
-    assert_true(last > m.id.index + BACKUP_INDEX_NEAR);
-    assert_true(index_at(&backup_meta, wall_us + 1000000) > last + 1000000);
-    assert_true(index_at(&m, wall_us + 400 * 365 * day_us) < RAFT_INDEX_MAX);
+}
+
+/* A cluster that began when a clock was years ahead: above what it has written since, and each of
+ * a backup above the one before. */
+static void restore__keeps_the_order_of_one_that_is_ahead(void **state)
+{
+    const uint64_t t_us = EPOCH_US + 300 * DAY_US;
+    const raft_index ahead = restored_at(700, t_us, t_us + 3650 * DAY_US);
+
+    (void)state;
+    for (uint64_t day = 1; day < 30; day++) {
+        const uint64_t begun_us = t_us + day * DAY_US;
+        const raft_index then = ahead + BUSY * 86400 * day;
+        raft_index last = then;
+
+        for (uint64_t s = 1; s < 1000000; s *= 10) {
+            const raft_index next = restored_at(then, begun_us, begun_us + s * SECOND_US);
+
+            assert_true(next > then + BUSY * s && next > last);
+            last = next + BUSY * s;
+        }
+    }
 }
 
 /* Two at once, of which the first fails: the second has the directory to itself. */
@@ -662,11 +732,28 @@ static void restore__waits_for_no_lock_that_is_gone(void **state)
     struct identity_dir *dir = NULL;
 
     (void)state;
-    lose_lock = true;
+    at_lock = LOCK_IS_LOST;
     assert_int_equal(identity_create(&identity, &dir), 0);
-    assert_false(lose_lock);
+    assert_int_equal(at_lock, LOCK_IS_FREE);
     assert_int_equal(identity_create(&identity, &other), IDENTITY_E_LOCKED);
     identity_abandon(dir);
+}
+
+/* Who made the directory, and finds that another has locked it, leaves it alone: all of it. */
+static void restore__takes_no_lock_from_its_holder(void **state)
+{
+    const struct identity_conf identity = {
+        .data_dir = data_dir, .node_name = conf.self->name, .way = IDENTITY_RESTORE};
+    struct identity_dir *dir = NULL;
+
+    (void)state;
+    at_lock = LOCK_IS_TAKEN;
+    lock_taker = &identity;
+    assert_int_equal(identity_create(&identity, &dir), IDENTITY_E_LOCKED);
+    assert_non_null(taken);
+    assert_int_equal(identity_create(&identity, &dir), IDENTITY_E_LOCKED);
+    identity_abandon(taken);
+    taken = NULL;
 }
 
 static unsigned count_calls(void)
@@ -843,6 +930,8 @@ int main(void)
         TEST(restore__goes_on_far_above),
         TEST(restore__a_later_one_begins_higher),
         TEST(restore__waits_for_no_lock_that_is_gone),
+        TEST(restore__takes_no_lock_from_its_holder),
+        TEST(restore__keeps_the_order_of_one_that_is_ahead),
         TEST(restore__killed_anywhere_is_whole_or_begins_anew),
         TEST(restore__that_fails_leaves_nothing),
         TEST(restore__on_a_disk_that_is_gone_begins_anew),
