@@ -160,11 +160,14 @@ static void ask_for_cluster(struct ridd *c, uint64_t now_us)
     }
 }
 
+static bool is_write(const struct request *r)
+{
+    return r->type == RIDD_OP_PUT || r->type == RIDD_OP_CAS || r->type == RIDD_OP_DELETE;
+}
+
 static bool wants_number(const struct request *r)
 {
-    bool is_write = r->type == RIDD_OP_PUT || r->type == RIDD_OP_CAS || r->type == RIDD_OP_DELETE;
-
-    return is_write && (r->client->flags & RIDD_FLAG_SESSION) != 0 && r->session[0] == '\0' &&
+    return is_write(r) && (r->client->flags & RIDD_FLAG_SESSION) != 0 && r->session[0] == '\0' &&
            r->only == NULL;
 }
 
@@ -307,26 +310,11 @@ void request_answered(struct request *r, uint64_t now_us)
 
 static bool tells_index(const struct request *r, const struct ridd_reply *reply)
 {
-    switch (r->type) {
-    case RIDD_OP_GET:
-    case RIDD_OP_BATCH:
-    case RIDD_OP_SCAN:
-        return reply->status == RIDD_OK;
-    case RIDD_OP_PUT:
-    case RIDD_OP_CAS:
-    case RIDD_OP_DELETE:
-        return reply->status == RIDD_OK || reply->status == RIDD_KEY_NOT_FOUND ||
-               reply->status == RIDD_PRECONDITION_FAILED;
-    case RIDD_OP_TRANSFER:
-    case RIDD_OP_STATUS:
-    case RIDD_OP_MEMBERS:
-    case RIDD_OP_SNAPSHOT:
-    case RIDD_OP_SNAPSHOT_PART:
-    case RIDD_OP_REQUEST:
-    case RIDD_OP_PING:
-        break;
-    }
-    return false;
+    /* A write that was refused for what it found says where it found that. */
+    if (is_write(r) &&
+        (reply->status == RIDD_KEY_NOT_FOUND || reply->status == RIDD_PRECONDITION_FAILED))
+        return true;
+    return may_tell_index(r) && reply->status == RIDD_OK;
 }
 
 /* ASYNC-13: all that tells how far the cluster was moves it on, and nothing takes it back. */

@@ -351,24 +351,37 @@ static void slow__what_is_applied_in_the_end_is_not_blamed_for_the_peer(void **s
     host_done(&h);
 }
 
+/* A write that the disk of the leader holds up. */
+static int open_held(struct host *h, struct conn *c)
+{
+    const int leader = open_leader(h, c, 3);
+
+    h->fx.nodes[leader].holds_store = true;
+    say(c, WRITE);
+    return leader;
+}
+
+static void release_disk(struct host *h, struct conn *c, int leader)
+{
+    h->fx.nodes[leader].holds_store = false;
+    settle(h);
+    expect_reply(c, "write_ok");
+}
+
 static void slow__the_own_disk_is_named(void **state)
 {
     static struct host h;
     struct conn c;
-    int leader = open_leader(&h, &c, 3);
+    const int leader = open_held(&h, &c);
     const uint64_t from_us = h.fx.now_us;
 
     (void)state;
-    h.fx.nodes[leader].holds_store = true;
-    say(&c, WRITE);
     fx_advance(&h.fx, 310000);
     replica_note_snag(h.fx.nodes[leader].replica, &(struct trail_snag){.kind = TRAIL_SYNC,
                                                                        .from_us = from_us,
                                                                        .to_us = from_us + 310000,
                                                                        .bytes = 4096});
-    h.fx.nodes[leader].holds_store = false;
-    settle(&h);
-    expect_reply(&c, "write_ok");
+    release_disk(&h, &c, leader);
     expect_slow(&h, &c, "write", "quorum", "(none)", "own disk: fsync 310 ms", "ok");
     conn_close(&c);
     host_done(&h);
@@ -379,16 +392,12 @@ static void slow__an_own_disk_that_is_busy_is_named(void **state)
 {
     static struct host h;
     struct conn c;
-    int leader = open_leader(&h, &c, 3);
+    const int leader = open_held(&h, &c);
 
     (void)state;
-    h.fx.nodes[leader].holds_store = true;
-    say(&c, WRITE);
     fx_advance(&h.fx, 150000);
     h.fx.nodes[leader].busy_us += 90000;
-    h.fx.nodes[leader].holds_store = false;
-    settle(&h);
-    expect_reply(&c, "write_ok");
+    release_disk(&h, &c, leader);
     expect_slow(&h, &c, "write", "quorum", "(none)", "own disk: fsync 90 ms", "ok");
     conn_close(&c);
     host_done(&h);
@@ -445,16 +454,12 @@ static void slow__an_own_disk_that_was_done_is_not_blamed(void **state)
 {
     static struct host h;
     struct conn c;
-    int leader = open_leader(&h, &c, 3);
+    const int leader = open_held(&h, &c);
 
     (void)state;
-    h.fx.nodes[leader].holds_store = true;
-    say(&c, WRITE);
     fx_advance(&h.fx, 150000);
     h.fx.nodes[leader].busy_us += 2000;
-    h.fx.nodes[leader].holds_store = false;
-    settle(&h);
-    expect_reply(&c, "write_ok");
+    release_disk(&h, &c, leader);
     expect_slow(&h, &c, "write", "quorum", "(none)",
                 "quorum took 150 ms; nothing that is known held it up", "ok");
     conn_close(&c);
