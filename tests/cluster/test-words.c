@@ -553,6 +553,14 @@ CASE(words__what_happened_is_told_and_explained)
     assert_true(n >= 15); /* each has opened, is ready, has met two others and a leader */
     json_decref(story);
     expect_code(run_ridctl(c, &out, "slow"), 0, &out);
+    expect_text(&out, "nothing was asked lately");
+    {
+        struct client *cl = client_open(c, cluster_leader(c));
+
+        client_expect(cl, "{\"type\":\"write\",\"key\":\"k\",\"value\":1}", "<*>write_ok<*>");
+        client_close(cl);
+    }
+    expect_code(run_ridctl(c, &out, "slow"), 0, &out);
     expect_text(&out, "where the time goes");
     expect_code(run_ridctl(c, &out, "top"), 0, &out);
     expect_text(&out, "requests per second:\n");
