@@ -168,6 +168,9 @@ static void room(struct page *p, const json_t *status)
         page_short_of(p, space, "full");
     } else if (json_is_true(page_get(page_get(status, "disk"), "slow"))) {
         page_put(p, "slow");
+    } else if (json_is_integer(page_get(page_get(status, "room"), "free_bytes"))) {
+        page_bytes_of(p, page_get(status, "room"), "free_bytes");
+        page_put(p, " free");
     } else if (status != NULL) {
         page_put(p, "has room");
     }
@@ -176,6 +179,7 @@ static void room(struct page *p, const json_t *status)
         page_bytes_of(p, page_get(status, "state"), "live_bytes");
         page_put(p, " of ");
         page_bytes_of(p, page_get(status, "state"), "limit_bytes");
+        page_put(p, " stored");
     }
     field_end(p);
 }

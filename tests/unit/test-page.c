@@ -324,16 +324,16 @@ static void expect(const char *document, const char *const *texts)
 static void page__shows_what_is_there(void **state)
 {
     (void)state;
-    expect("healthy",
-           (const char *const[]){
-               "class=\"verdict v-ok\"", "<title>OK \xc2\xb7 local", "1 more node may fail",
-               "n1</bdi></b> in term 3 since ", "after 670&#160;ms without a leader",
-               "<b><bdi>n3</bdi></b> in term 2 for 2&#160;min 19&#160;s",
-               "<code>read_index</code> <b>120&#160;\xc2\xb5s</b> on <bdi>n1</bdi>",
-               "<bdi>n2</bdi> acknowledged", "round sent", "stored here", "leader asked",
-               "lease held", "184,322", "A round is 4 messages",
-               "The 3 states that were told are the same", "n2&#39;s disk: fsync 310 ms",
-               "<code>fsync_slow</code> <em>warning</em>", NULL});
+    expect("healthy", (const char *const[]){
+                          "66.6&#160;GiB free, ", "class=\"verdict v-ok\"",
+                          "<title>OK \xc2\xb7 local", "1 more node may fail",
+                          "n1</bdi></b> in term 3 since ", "after 670&#160;ms without a leader",
+                          "<b><bdi>n3</bdi></b> in term 2 for 2&#160;min 19&#160;s",
+                          "<code>read_index</code> <b>120&#160;\xc2\xb5s</b> on <bdi>n1</bdi>",
+                          "<bdi>n2</bdi> acknowledged", "round sent", "stored here", "leader asked",
+                          "lease held", "184,322", "A round is 4 messages",
+                          "The 3 states that were told are the same", "n2&#39;s disk: fsync 310 ms",
+                          "<code>fsync_slow</code> <em>warning</em>", NULL});
     expect("one-down",
            (const char *const[]){"class=\"verdict v-degraded\"", "No more node may fail",
                                  "<span class=\"role down\">silent</span>",
