@@ -154,11 +154,16 @@ static bool matches_before_next(const char *text, const char *pattern)
     return matches(text, longer);
 }
 
+bool matches_failure(const char *text, const char *pattern)
+{
+    return matches(text, pattern) || matches_before_next(text, pattern);
+}
+
 void expect_at(int exit_code, const char *out, const char *err, int line)
 {
     const char *failure = strstr(result.err, "ridctl: ");
     bool good = result.exit_code == exit_code && matches(result.out, out) &&
-                (matches(result.err, err) || matches_before_next(result.err, err));
+                matches_failure(result.err, err);
 
     if (!good)
         print_error("line %d: exit code %d (expected %d)\n---- output:\n%s---- expected:\n%s\n---- "

@@ -43,6 +43,8 @@ void run(const char *first, ...);
 bool matches(const char *text, const char *pattern);
 /* Whether it says what to type. */
 bool names_command(const char *text);
+/* The same of what ridctl failed with: the pattern may lack the command that stands at the end. */
+bool matches_failure(const char *text, const char *pattern);
 /* err may lack the command that every failure ends with, and a failure must have one (TELL-1). */
 void expect_at(int exit_code, const char *out, const char *err, int line);
 #define EXPECT(exit_code, out, err) expect_at((exit_code), (out), (err), __LINE__)

@@ -37,7 +37,7 @@ static void run_patiently(const char *address, int exit_code, const char *err, c
 {
     for (size_t i = 0; i < sizeof(patience_ms) / sizeof(patience_ms[0]); i++) {
         run("-e", address, "-t", patience_ms[i], verb, key, value, NULL);
-        if (result.exit_code == exit_code && matches(result.err, err))
+        if (result.exit_code == exit_code && matches_failure(result.err, err))
             return;
     }
 }
