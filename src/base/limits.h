@@ -803,7 +803,7 @@ static_assert(512 + RAFT_SERVERS_MAX * (64 + NODE_NAME_BYTES_MAX + 2 * ADDRESS_B
  * the first of January 2026: a million entries a second, twenty times what a cluster writes. So
  * nothing that was written before, into whichever cluster, stands as high (BACKUP-2). */
 #define BACKUP_INDEX_PER_MS   1024u
-#define BACKUP_INDEX_EPOCH_MS UINT64_C(1767225600000)
+#define BACKUP_INDEX_EPOCH_US UINT64_C(1767225600000000)
 /* Up to a hundred years after that a clock is believed, which keeps each index a number that a
  * double holds; and if it is not that long before the backup was begun, nor so long after. */
 #define BACKUP_CLOCK_FAR_US  UINT64_C(3155760000000000)
@@ -1299,8 +1299,8 @@ static_assert(CTL_KEYS_WRITES <= SESSION_ANSWERS_MAX, "what is under way can be 
 /* What the loop said is so fresh for whoever asks next: however many ask, the loop answers each
  * kind of question ten times a second at most (HTTP-2). */
 #define HTTP_FRESH_US 100000u
-/* How much room the disk has is asked for so often at most. */
-#define ROOM_LOOK_US 500000u
+/* How much room the disk has is asked for so often. */
+#define ROOM_LOOK_US 5000000u
 /* The loop has this long to answer, and to turn: a standing loop is told as such then (503). Twice
  * what it may wait for with nothing to do (NODE_WAIT_US_MAX). */
 #define HTTP_LOOP_US 2000000u

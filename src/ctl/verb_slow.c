@@ -91,20 +91,30 @@ static int print_slow(const struct ctl *ctl, const struct rows *rows)
     return table_print(&t, ctl);
 }
 
+static bool any_stages(const struct rows *rows)
+{
+    for (unsigned i = 0; i < rows->n; i++)
+        if (json_array_size(json_object_get(rows->list[i].status, "stages")) > 0)
+            return true;
+    return false;
+}
+
 static int print_stages(const struct ctl *ctl, const struct rows *rows)
 {
     static const char *const headers[] = {"NODE",  "OPERATION", "COUNT", "QUEUE", "QUORUM",
                                           "APPLY", "REPLY",     "P50",   "P99",   "LONGEST"};
     static const char *const stages[] = {"queue", "quorum", "apply", "execute"};
-    size_t n_rows = 0;
     struct table t;
 
+    if (!any_stages(rows)) {
+        (void)printf("\nnothing was asked lately\n");
+        return CTL_EXIT_OK;
+    }
     table_init(&t, sizeof(headers) / sizeof(headers[0]), 0x3fcu, headers);
     t.columns = ctl->wide ? 0 : screen_columns();
     for (unsigned i = 0; i < rows->n; i++) {
         const json_t *list = json_object_get(rows->list[i].status, "stages");
 
-        n_rows += json_array_size(list);
         for (size_t k = 0; k < json_array_size(list); k++) {
             const json_t *one = json_array_get(list, k);
             const json_t *total = json_object_get(one, "total");
@@ -120,10 +130,6 @@ static int print_stages(const struct ctl *ctl, const struct rows *rows)
             cell_time(&t, us_of(total, "p99_us"));
             cell_time(&t, us_of(total, "max_us"));
         }
-    }
-    if (n_rows == 0) {
-        (void)printf("\nnothing was asked lately\n");
-        return CTL_EXIT_OK;
     }
     (void)printf("\nwhere the time goes, 99 of 100 within:\n");
     return table_print(&t, ctl);

@@ -26,13 +26,11 @@ static raft_index places_in(uint64_t us)
     return us / 1000 * BACKUP_INDEX_PER_MS;
 }
 
-/* A clock before the backup was begun, or long after, is wrong; who has begun it is asked for the
- * time on another machine. */
+/* Neither before the epoch nor too far behind it, and not before the backup was begun, nor long
+ * after. Who has begun it asked another machine for the time. */
 static bool is_believed(uint64_t now_us, uint64_t begun_us)
 {
-    const uint64_t epoch_us = BACKUP_INDEX_EPOCH_MS * 1000;
-
-    if (now_us < epoch_us || now_us - epoch_us > BACKUP_CLOCK_FAR_US)
+    if (now_us < BACKUP_INDEX_EPOCH_US || now_us - BACKUP_INDEX_EPOCH_US > BACKUP_CLOCK_FAR_US)
         return false;
     return begun_us == 0 || (now_us + BACKUP_CLOCK_SKEW_US >= begun_us &&
                              (now_us < begun_us || now_us - begun_us <= BACKUP_AGE_US_MAX));
@@ -40,13 +38,15 @@ static bool is_believed(uint64_t now_us, uint64_t begun_us)
 
 /* What any cluster can have come to by now that began at the time at which it began; or, where the
  * one of the backup had come further, since that was begun. Whoever restores later is above it,
- * whichever backup it takes (BACKUP-2). */
+ * whichever backup it takes (BACKUP-2). 0: neither can be said. */
 static raft_index index_of_time(raft_index last, uint64_t now_us, uint64_t begun_us)
 {
-    const raft_index by_time = places_in(now_us - BACKUP_INDEX_EPOCH_MS * 1000);
-    const raft_index by_last = last + (now_us > begun_us ? places_in(now_us - begun_us) : 0);
+    const raft_index by_time = places_in(now_us - BACKUP_INDEX_EPOCH_US);
 
-    return by_time > by_last ? by_time : by_last;
+    if (begun_us == 0 || now_us < begun_us) /* how long ago it was is not known */
+        return by_time > last ? by_time : 0;
+    return by_time > last + places_in(now_us - begun_us) ? by_time
+                                                         : last + places_in(now_us - begun_us);
 }
 
 /* Above all that the old cluster may have written since: sessions are numbered by their places in
@@ -55,6 +55,8 @@ int refound_index(const struct snap_meta *backup, const struct refound_time *t,
                   struct refound_base *ret)
 {
     const raft_index last = backup->id.index;
+    /* A label of before there was any is of a clock that was wrong. */
+    const uint64_t begun_us = t->begun_us >= BACKUP_INDEX_EPOCH_US ? t->begun_us : 0;
     uint64_t more = 0;
 
     if (last > RAFT_INDEX_MAX - 4 * BACKUP_INDEX_STEP)
@@ -71,12 +73,10 @@ int refound_index(const struct snap_meta *backup, const struct refound_time *t,
                        backup->id.term);
     if (getrandom(&more, sizeof(more), 0) != (ssize_t)sizeof(more))
         return err_origin(err_say(-EIO, "no random bytes from the kernel"));
-    ret->by_time = is_believed(t->now_us, t->begun_us);
-    if (t->begun_us == 0 || t->now_us < t->begun_us) /* how long ago it was is not known */
-        ret->by_time = ret->by_time && index_of_time(0, t->now_us, t->now_us) > last;
+    ret->index = is_believed(t->now_us, begun_us) ? index_of_time(last, t->now_us, begun_us) : 0;
+    ret->by_time = ret->index != 0 && ret->index < RAFT_INDEX_MAX - BACKUP_INDEX_STEP;
     if (ret->by_time)
-        ret->index = index_of_time(last, t->now_us, t->begun_us != 0 ? t->begun_us : t->now_us) +
-                     1 + more % BACKUP_INDEX_PER_MS;
+        ret->index += 1 + more % BACKUP_INDEX_PER_MS;
     else
         ret->index = last + BACKUP_INDEX_STEP + more % BACKUP_INDEX_STEP;
     return 0;

@@ -48,7 +48,7 @@ struct refound_time {
 };
 struct refound_base {
     raft_index index;
-    bool by_time; /* false: the time cannot be right, and it is far above the backup, by chance */
+    bool by_time; /* false: the times do not fit, and it is far above the backup, by chance */
 };
 /* Where the new log begins: above all that the old cluster may have written since, and above what
  * any restore of an earlier time has, of whatever backup. The kernel's random bytes are needed. 0;

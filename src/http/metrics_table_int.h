@@ -133,7 +133,8 @@
       "Of a leader: smoothed time between a heartbeat and its answer; absent while not "          \
       "measured.")                                                                                \
     X(peer_behind, "ridd_peer_behind_entries", GAUGE, "peer",                                     \
-      "Of a leader: entries that this peer's log lacks; absent elsewhere.")                       \
+      "Of a leader: entries that this peer's log lacks; absent elsewhere, and while "             \
+      "nothing of its log is known.")                                                             \
     X(peer_fsync, "ridd_peer_fsync_seconds", GAUGE, "peer",                                       \
       "Of a leader: what this peer said of its last long sync; absent where it said "             \
       "nothing.")                                                                                 \

@@ -216,7 +216,7 @@ static void read_end(struct client_conn *c)
     /* ridd-protocol(7): a last line without its newline counts. */
     client_lines_end(c);
     if (!c->dead && !has_lines(c) && is_gone(c))
-        client_conn_die(c, "closed by the client");
+        client_conn_die(c, c->ending ? c->ending_why : "closed by the client");
 }
 
 static void read_socket(struct client_conn *c)

@@ -478,13 +478,22 @@ void identity_abandon(struct identity_dir *dir)
     identity_close(dir);
 }
 
+/* But for LOCK. Another process may have filled it between the making of it and the locking. */
+static bool is_empty(const struct identity_dir *dir)
+{
+    struct identity_survey s;
+
+    return identity_survey(dir, &s) == 0 && !s.has_ident && !s.has_init && s.used[0] == '\0' &&
+           s.stranger[0] == '\0';
+}
+
 /* What failed before it was this call's to fill has made nothing but the directory, and LOCK. Where
  * another process has the lock it has the directory, too, whoever made it. */
 static void give_up_empty(const struct identity_conf *conf, const struct identity_dir *dir)
 {
     if (!dir->made)
         return;
-    if (dir->lock_fd >= 0)
+    if (dir->lock_fd >= 0 && is_empty(dir))
         (void)unlinkat(dir->fd, LOCK_NAME, 0);
     (void)rmdir(conf->data_dir);
 }

@@ -497,6 +497,7 @@ static void turn(struct node *n)
     note_held(n, began_us, note_turn(n));
     node_http_turned(n, n->turns.ended_us);
     node_look_for_gap(n, began_us, n->turns.ended_us);
+    node_room_turn(n->room, now_us);
     node_show(n, false);
     if (n->watchdog_us != 0 && now_us >= n->watchdog_due_us) {
         notify_send("WATCHDOG=1");

@@ -213,10 +213,12 @@ bool node_disrupted(void *ctx);
 /* The loop is awake at now_us, and had to be so at awake_us at the latest. */
 void node_look_for_gap(struct node *n, uint64_t awake_us, uint64_t now_us);
 
-/* room.c: free bytes of a directory's file system and all of them, as df counts them, of a moment
- * ago and without waiting. False: not known yet, or whoever is asked hangs. Any thread. NULL: no
- * memory. */
+/* room.c: free bytes of a directory's file system and all of them, as df counts them, of some
+ * seconds ago (ROOM_LOOK_US) and without waiting. False: not known yet, or whoever is asked hangs.
+ * Any thread. NULL: no memory. */
 struct node_room *node_room_new(const char *dir);
+/* Once per turn of the loop: it is asked again when it is time. */
+void node_room_turn(struct node_room *r, uint64_t now_us);
 bool node_room_get(struct node_room *r, uint64_t *ret_free, uint64_t *ret_all);
 void node_room_free(struct node_room *r);
 

@@ -235,9 +235,11 @@ static void fill_engine(const struct restoring *r, const struct folders *f, stru
 
 static int find_first_index(struct restoring *r, raft_index *ret)
 {
-    const struct refound_time t = {
-        .now_us = clock_wall_us(),
-        .begun_us = r->backup.has_label ? r->backup.label.begun_s * 1000000u : 0};
+    const struct refound_time t = {.now_us = clock_wall_us(),
+                                   .begun_us = r->backup.has_label && r->backup.label.begun_s <
+                                                                          UINT64_MAX / 1000000u
+                                                   ? r->backup.label.begun_s * 1000000u
+                                                   : 0};
     struct refound_base base = {0};
     const int rc = refound_index(&r->backup.meta, &t, &base);
 
@@ -334,8 +336,9 @@ static void say_done(const struct restoring *r)
            "; %s is its only voter\n",
            conf->cluster_name, r->made.id.index, conf->self->name);
     if (r->by_chance)
-        printf("ridd: the clock of this machine cannot be right: the index was drawn far above the "
-               "backup; set the clock before any other restore\n");
+        printf("ridd: the time does not fit the backup: the clock here, or where it was saved, was "
+               "wrong, or it does not say when it was saved; that index was drawn, far above its "
+               "last one\n");
     printf("ridd: made '%s'; start it with: ridd --config %s --id %s; add the others with --join "
            "(ridd(8), RESTORE)\n",
            conf->data_dir, conf->path, conf->self->name);

@@ -68,11 +68,10 @@ static void add_lag(struct node *n, struct line *l, const struct raft_status *st
     if (st->role != RAFT_LEADER)
         return;
     for (unsigned i = 0; i < st->n_peers; i++)
-        if (last == NULL || st->peers[i].match_index < last->match_index)
+        if (st->peers[i].behind != RAFT_BEHIND_UNKNOWN &&
+            (last == NULL || st->peers[i].behind > last->behind))
             last = &st->peers[i];
-    if (last != NULL && last->behind == RAFT_BEHIND_UNKNOWN)
-        add(l, ", %s has nothing yet", engine_name_of(n->engine, last->id));
-    else if (last != NULL && last->behind > 0)
+    if (last != NULL && last->behind > 0)
         add(l, ", %s is %llu behind", engine_name_of(n->engine, last->id),
             (unsigned long long)last->behind);
 }

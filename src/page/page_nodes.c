@@ -106,7 +106,7 @@ static void applied(struct page *p, const json_t *status, const json_t *peer)
     const json_int_t behind = page_num(peer, "behind_entries");
 
     field(p, "applied");
-    if (waits > 0 && page_num(status, "applied_index") == 0) {
+    if ((waits > 0 || peer != NULL) && page_num(status, "applied_index") == 0) {
         page_put(p, "nothing yet");
         field_end(p);
         return;
@@ -121,7 +121,7 @@ static void applied(struct page *p, const json_t *status, const json_t *peer)
         page_put(p, ", ");
         page_number(p, behind);
         page_put(p, " behind");
-    } else if (waits <= 0) {
+    } else if (waits <= 0 && (peer == NULL || json_is_integer(page_get(peer, "behind_entries")))) {
         page_put(p, ", all");
     }
     field_end(p);

@@ -84,8 +84,7 @@ static enum service_stage longest(const uint64_t *us)
 /* All that wait become slow at once when a quorum goes, and the loop has others to serve. */
 static bool may_explain(struct service_slow *slow, uint64_t now_us)
 {
-    /* The time of a read is that of its turn, and may be before it. */
-    if (now_us > slow->window_us && now_us - slow->window_us >= SLOW_EXPLAIN_WINDOW_US) {
+    if (now_us - slow->window_us >= SLOW_EXPLAIN_WINDOW_US) {
         slow->window_us = now_us;
         slow->spent_us = 0;
     }
@@ -115,6 +114,7 @@ static void keep_slow(const struct request *req, const struct done *d, enum serv
                       const uint64_t *us, uint64_t end_us)
 {
     const uint64_t total_us = end_us - req->arrived_us;
+    uint64_t from_us;
     struct service *s = req->conn->service;
     struct service_slow_op *op = &s->slow.ops[s->slow.n++ % SLOW_KEPT_MAX];
 
@@ -127,9 +127,11 @@ static void keep_slow(const struct request *req, const struct done *d, enum serv
                                    .result = d->result};
     for (unsigned i = 0; i < SERVICE_N_STAGES; i++)
         op->us[i] = us[i];
-    if (may_explain(&s->slow, end_us)) {
+    /* The end of a read is the time of its turn: what was looked into since is not this one's. */
+    from_us = s->ops.now_us(s->ops.ctx);
+    if (may_explain(&s->slow, from_us)) {
         explain(req, d, op);
-        s->slow.spent_us += s->ops.now_us(s->ops.ctx) - end_us;
+        s->slow.spent_us += s->ops.now_us(s->ops.ctx) - from_us;
     } else {
         service_why_words(s, op, NULL, 0);
     }

@@ -602,7 +602,7 @@ static void restore__compares_what_is_said(void **state)
 
 #define SECOND_US UINT64_C(1000000)
 #define DAY_US    (86400 * SECOND_US)
-#define EPOCH_US  (BACKUP_INDEX_EPOCH_MS * 1000)
+#define EPOCH_US  BACKUP_INDEX_EPOCH_US
 #define BUSY      UINT64_C(50000) /* entries a second */
 
 /* Of the backup of a cluster that had come to `last` at begun_us. */
@@ -646,7 +646,10 @@ static void restore__goes_on_far_above(void **state)
         {700, EPOCH_US + 300 * DAY_US, EPOCH_US + 300 * DAY_US - BACKUP_CLOCK_SKEW_US - SECOND_US},
         {700, EPOCH_US + DAY_US, EPOCH_US + 2 * DAY_US + BACKUP_AGE_US_MAX},
         {700, 0, EPOCH_US + BACKUP_CLOCK_FAR_US + SECOND_US},
+        /* far beyond what JSON readers and the log can hold */
+        {RAFT_INDEX_MAX - 4 * BACKUP_INDEX_STEP, EPOCH_US + DAY_US, EPOCH_US + 7000 * DAY_US},
         /* further than the time, and how long ago is not known */
+        {UINT64_C(1) << 50, EPOCH_US - DAY_US, EPOCH_US + 300 * DAY_US},
         {UINT64_C(1) << 50, 0, EPOCH_US + 300 * DAY_US},
         {UINT64_C(1) << 50, EPOCH_US + 300 * DAY_US, EPOCH_US + 300 * DAY_US - SECOND_US},
     };
@@ -685,6 +688,11 @@ static void restore__a_later_one_begins_higher(void **state)
 
     (void)state;
     assert_true(restored_at(700, 0, begun_us) > restored_at(700, 0, begun_us - 2000));
+    /* A label of a clock that was years behind. */
+    assert_in_range(restored_at(700, EPOCH_US - 2000 * DAY_US, begun_us),
+                    restored_at(700, 0, begun_us - 2000), restored_at(700, 0, begun_us + 2000));
+    assert_in_range(restored_at(700, 1, begun_us), restored_at(700, 0, begun_us - 2000),
+                    restored_at(700, 0, begun_us + 2000));
     for (size_t i = 0; i < n * n * n; i++) {
         const uint64_t t1_us = begun_us + waits_us[i % n];
         const uint64_t backup_us = t1_us + waits_us[i / n % n];
