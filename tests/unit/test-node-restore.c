@@ -115,10 +115,12 @@ int __wrap_posix_fallocate(int fd, off_t offset, off_t len)
 }
 
 /* What another restore does between the opening of LOCK and the locking: it gives its directory up,
- * or makes one of this one. */
-static enum { LOCK_IS_FREE, LOCK_IS_LOST, LOCK_IS_TAKEN } at_lock;
+ * or makes one of this one, and has it still, or has ended well. */
+static enum { LOCK_IS_FREE, LOCK_IS_LOST, LOCK_IS_TAKEN, LOCK_WAS_TAKEN } at_lock;
 static const struct identity_conf *lock_taker;
 static struct identity_dir *taken;
+
+static const unsigned char other_id[16] = "another cluster";
 
 int __real_flock(int fd, int operation);
 int __wrap_flock(int fd, int operation);
@@ -137,8 +139,13 @@ int __wrap_flock(int fd, int operation)
         path[n] = '\0';
         assert_int_equal(unlink(path), 0);
     }
-    if (now == LOCK_IS_TAKEN)
+    if (now == LOCK_IS_TAKEN || now == LOCK_WAS_TAKEN)
         assert_int_equal(identity_create(lock_taker, &taken), 0);
+    if (now == LOCK_WAS_TAKEN) {
+        assert_int_equal(identity_set_cluster(taken, other_id, "main"), 0);
+        assert_int_equal(identity_commit(taken), 0);
+        identity_close(taken);
+    }
     return __real_flock(fd, operation);
 }
 
@@ -753,6 +760,7 @@ static void restore__takes_no_lock_from_its_holder(void **state)
     const struct identity_conf identity = {
         .data_dir = data_dir, .node_name = conf.self->name, .way = IDENTITY_RESTORE};
     struct identity_dir *dir = NULL;
+    char path[320];
 
     (void)state;
     at_lock = LOCK_IS_TAKEN;
@@ -761,7 +769,14 @@ static void restore__takes_no_lock_from_its_holder(void **state)
     assert_non_null(taken);
     assert_int_equal(identity_create(&identity, &dir), IDENTITY_E_LOCKED);
     identity_abandon(taken);
-    taken = NULL;
+    assert_int_equal(rmdir(data_dir), 0);
+
+    at_lock = LOCK_WAS_TAKEN;
+    assert_int_equal(identity_create(&identity, &dir), IDENTITY_E_EXISTS);
+    (void)snprintf(path, sizeof(path), "%s/LOCK", data_dir);
+    assert_true(exists(path));
+    temp_folder_empty(data_dir);
+    assert_int_equal(rmdir(data_dir), 0);
 }
 
 static unsigned count_calls(void)
