@@ -583,15 +583,6 @@ static int say_cannot_listen(int rc)
     return node_fail("cannot_listen", rc == -EADDRINUSE ? EXIT_IO_ERROR : EXIT_CONF_ERROR);
 }
 
-static int begin_room(struct node *n)
-{
-    n->room = node_room_new(n->conf->data_dir);
-    if (n->room != NULL)
-        return 0;
-    (void)err_say(-ENOMEM, "no memory to start");
-    return node_fail("loop_failed", EXIT_IO_ERROR);
-}
-
 /* Before the log is read: probes see then that it is, for however long. */
 static int begin_http(struct node *n)
 {
@@ -608,10 +599,10 @@ static int start(struct node *n)
         return node_fail("addresses_few", EXIT_IO_ERROR);
     node_clocks_begin(n);
     rc = open_dir(n);
-    if (rc == 0)
-        rc = begin_room(n);
-    if (rc == 0)
+    if (rc == 0) {
+        n->room = node_room_new(n->conf->data_dir);
         rc = begin_http(n);
+    }
     if (rc == 0)
         rc = make_engine(n);
     if (rc == 0)

@@ -98,7 +98,7 @@ struct node {
     char db_path[PATH_MAX];
     int exit_code;
     struct node_http *http; /* owned; NULL: it is answered nowhere */
-    struct node_room *room; /* owned */
+    struct node_room *room; /* owned; NULL: no memory, and what it tells is not known */
 
     enum raft_role shown_role; /* in log lines and STATUS= */
     raft_term shown_term;
@@ -215,7 +215,7 @@ void node_look_for_gap(struct node *n, uint64_t awake_us, uint64_t now_us);
 
 /* room.c: free bytes of a directory's file system and all of them, as df counts them, of some
  * seconds ago (ROOM_LOOK_US) and without waiting. False: not known yet, or whoever is asked hangs.
- * Any thread. NULL: no memory. */
+ * Any thread. NULL: no memory; of it nothing is known. */
 struct node_room *node_room_new(const char *dir);
 /* Once per turn of the loop: it is asked again when it is time. */
 void node_room_turn(struct node_room *r, uint64_t now_us);

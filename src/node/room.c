@@ -80,7 +80,7 @@ struct node_room *node_room_new(const char *dir)
 
 void node_room_turn(struct node_room *r, uint64_t now_us)
 {
-    const uint64_t asked_us = atomic_load(&r->asked_us);
+    const uint64_t asked_us = r != NULL ? atomic_load(&r->asked_us) : now_us;
 
     if (now_us > asked_us && now_us - asked_us >= ROOM_LOOK_US)
         begin_to_look(r, now_us);
@@ -88,10 +88,15 @@ void node_room_turn(struct node_room *r, uint64_t now_us)
 
 bool node_room_get(struct node_room *r, uint64_t *ret_free, uint64_t *ret_all)
 {
-    const uint64_t asks_us = atomic_load(&r->asks_us);
-    const uint64_t now_us = clock_mono_us();
-    const bool hangs = asks_us != 0 && now_us > asks_us && now_us - asks_us > HTTP_LOOP_US;
+    uint64_t asks_us;
+    uint64_t now_us;
+    bool hangs;
 
+    if (r == NULL)
+        return false;
+    asks_us = atomic_load(&r->asks_us);
+    now_us = clock_mono_us();
+    hangs = asks_us != 0 && now_us > asks_us && now_us - asks_us > HTTP_LOOP_US;
     *ret_free = atomic_load(&r->free_bytes);
     *ret_all = atomic_load(&r->all_bytes);
     return !hangs && atomic_load(&r->known);

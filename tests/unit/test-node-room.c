@@ -18,6 +18,7 @@
 static atomic_bool hangs;
 static atomic_bool fails;
 static atomic_uint n_asked;
+static atomic_uint n_hung; /* of these */
 static _Atomic uint64_t blocks;
 static _Atomic uint64_t added_us;
 
@@ -47,6 +48,7 @@ int __wrap_statvfs(const char *path, struct statvfs *ret);
 int __wrap_statvfs(const char *path, struct statvfs *ret)
 {
     n_asked++;
+    n_hung += hangs ? 1 : 0;
     while (hangs)
         rest();
     if (strcmp(path, "/data") != 0 || fails) {
@@ -86,21 +88,40 @@ static void expect(struct node_room *r, uint64_t bytes)
     assert_int_equal(got, bytes);
 }
 
+/* Of a disk that answers with ten blocks, which is known. */
+static struct node_room *known_room(void)
+{
+    struct node_room *r;
+
+    blocks = 10;
+    r = node_room_new("/data");
+    assert_non_null(r);
+    expect(r, 40960);
+    return r;
+}
+
+/* The disk hangs from here on, and somebody waits for it. */
+static void hang(struct node_room *r)
+{
+    const unsigned n = n_hung;
+
+    hangs = true;
+    for (unsigned i = 0; i < 20000 && n_hung == n; i++) {
+        (void)free_bytes(r);
+        rest();
+    }
+    assert_int_equal(n_hung, n + 1);
+}
+
 /* However often the loop turns, and whoever wants to know, the disk is asked when it is time. */
 static void room__is_asked_for_seldom(void **state)
 {
-    struct node_room *r;
+    struct node_room *r = known_room();
     uint64_t bytes;
     uint64_t all;
     unsigned n;
 
     (void)state;
-    blocks = 10;
-    r = node_room_new("/data");
-    assert_non_null(r);
-    expect(r, 40960);
-    while (!node_room_get(r, &bytes, &all))
-        rest();
     n = n_asked;
     frozen_us = clock_mono_us();
     for (unsigned i = 0; i < 100; i++) {
@@ -115,13 +136,9 @@ static void room__is_asked_for_seldom(void **state)
 
 static void room__is_what_was_found_last(void **state)
 {
-    struct node_room *r;
+    struct node_room *r = known_room();
 
     (void)state;
-    blocks = 10;
-    r = node_room_new("/data");
-    assert_non_null(r);
-    expect(r, 40960);
     blocks = 0; /* nothing is free, and that is known */
     expect(r, 0);
     fails = true;
@@ -133,18 +150,11 @@ static void room__is_what_was_found_last(void **state)
 
 static void room__nobody_waits_for_a_disk_that_hangs(void **state)
 {
-    struct node_room *r;
+    struct node_room *r = known_room();
     unsigned n;
 
     (void)state;
-    blocks = 10;
-    r = node_room_new("/data");
-    assert_non_null(r);
-    expect(r, 40960);
-    hangs = true;
-    n = n_asked;
-    while (n_asked == n)
-        (void)free_bytes(r);
+    hang(r);
     n = n_asked;
     added_us += HTTP_LOOP_US + 1000000;
     for (unsigned i = 0; i < 100; i++)
@@ -153,12 +163,21 @@ static void room__nobody_waits_for_a_disk_that_hangs(void **state)
     hangs = false;
     expect(r, 40960);
     /* Who goes leaves the thread what it needs. */
-    hangs = true;
-    n = n_asked;
-    while (n_asked == n)
-        (void)free_bytes(r);
+    hang(r);
     node_room_free(r);
     hangs = false;
+}
+
+/* Where there is no memory for it the node starts all the same. */
+static void room__of_nobody_is_not_known(void **state)
+{
+    uint64_t bytes;
+    uint64_t all;
+
+    (void)state;
+    node_room_turn(NULL, clock_mono_us());
+    assert_false(node_room_get(NULL, &bytes, &all));
+    node_room_free(NULL);
 }
 
 int main(void)
@@ -166,6 +185,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(room__is_what_was_found_last),
         cmocka_unit_test(room__is_asked_for_seldom),
+        cmocka_unit_test(room__of_nobody_is_not_known),
         cmocka_unit_test(room__nobody_waits_for_a_disk_that_hangs),
     };
 
