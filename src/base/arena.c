@@ -69,6 +69,23 @@ static void free_chain(struct arena *a, struct arena_chunk *c)
     }
 }
 
+struct arena_mark arena_mark(const struct arena *a)
+{
+    return (struct arena_mark){a->last, a->last != NULL ? a->last->used : 0};
+}
+
+void arena_rewind(struct arena *a, struct arena_mark mark)
+{
+    if (mark.last == NULL) {
+        arena_done(a);
+        return;
+    }
+    free_chain(a, mark.last->next);
+    mark.last->next = NULL;
+    mark.last->used = mark.used;
+    a->last = mark.last;
+}
+
 void arena_reset(struct arena *a)
 {
     if (a->first == NULL)

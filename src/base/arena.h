@@ -35,6 +35,14 @@ extern const struct mem mem_libc;
 void arena_init(struct arena *a, struct mem mem);
 void *arena_alloc(struct arena *a, size_t size);
 void arena_reset(struct arena *a);
+/* Where the arena stands; blocks that were given out since can be given back together. Valid until
+ * the next arena_reset(). */
+struct arena_mark {
+    struct arena_chunk *last;
+    size_t used;
+};
+struct arena_mark arena_mark(const struct arena *a);
+void arena_rewind(struct arena *a, struct arena_mark mark);
 void arena_done(struct arena *a);
 
 #endif

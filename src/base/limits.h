@@ -685,9 +685,20 @@ static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
 /* Read transactions open at once; beyond it one more fails. The loop opens one at a time,
  * and a copy has one. */
 #define KV_READERS_DEFAULT 16u
-/* Entries that changed nothing are not stored one by one; so many a start applies again at most,
- * and on a full disk more. */
-#define KV_UNSTORED_MAX 1024u
+/* What was applied is stored when it is so many entries; so many a start applies again at most, in
+ * some tens of milliseconds, and on a full disk more. */
+#define KV_UNSTORED_MAX 16384u
+/* Or when it is so many keys, or bytes of them and their records. Where the state has more pages
+ * than this each key stands on one of its own, and fewer are stored at once: some milliseconds of
+ * the loop in either case. */
+#define KV_MEMTABLE_KEYS  4096u
+#define KV_MEMTABLE_PAGES 1024u
+#define KV_MEMTABLE_BYTES (4u << 20)
+/* Or when a key stands so far from its place in the table: somebody has chosen keys that fall
+ * together. */
+#define KV_MEMTABLE_STEPS_MAX 64u
+/* Its table begins with so many places, a power of two, and has twice as many as keys. */
+#define KV_MEMTABLE_SLOTS_MIN 1024u
 /* What a record counts of the quota beside its key and text: its header of 32 bytes, and what LMDB
  * needs for it in a page that is two thirds full. The same on every node, for ever. */
 #define KV_RECORD_OVERHEAD 64u

@@ -181,23 +181,6 @@ static bool is_due(struct engine *e)
 
 /* ---- making one ---- */
 
-static void begin_making(struct engine *e, uint64_t now_us)
-{
-    struct making *m = &e->snap.making;
-
-    m->wanted = false;
-    m->finishing = false;
-    m->sink_rc = 0;
-    m->began_us = now_us;
-    m->above = e->snap.newest.index;
-    m->mib_per_s = e->snap.conf.mib_per_s;
-    m->bytes = e->state.copy_bytes != NULL ? e->state.copy_bytes(e->state.ctx) : 0;
-    atomic_store(&m->n_bytes, 0);
-    atomic_store(&m->stops, false);
-    e->state.copy_go(e->state.ctx);
-    chores_add(e->snap.makers, &m->chore, run_copy, e);
-}
-
 static void drop_writer(struct making *m)
 {
     snap_writer_drop(m->writer);
@@ -226,6 +209,29 @@ static void making_failed(struct engine *e, int rc, uint64_t now_us)
     /* Whether the copy was spoilt on its way or the state is damaged the state can tell. */
     if (rc == MADE_DAMAGED)
         engine_scrub_now(e);
+}
+
+static void begin_making(struct engine *e, uint64_t now_us)
+{
+    struct making *m = &e->snap.making;
+
+    m->wanted = false;
+    m->finishing = false;
+    m->sink_rc = 0;
+    m->began_us = now_us;
+    m->above = e->snap.newest.index;
+    m->mib_per_s = e->snap.conf.mib_per_s;
+    m->bytes = e->state.copy_bytes != NULL ? e->state.copy_bytes(e->state.ctx) : 0;
+    atomic_store(&m->n_bytes, 0);
+    atomic_store(&m->stops, false);
+    /* What is copied is the file: without this it may be no later than the last snapshot. */
+    if (e->state.flush != NULL && e->state.flush(e->state.ctx) != 0) {
+        (void)snprintf(m->chore.text, sizeof(m->chore.text), "%s", err_text());
+        making_failed(e, MADE_FULL, now_us);
+        return;
+    }
+    e->state.copy_go(e->state.ctx);
+    chores_add(e->snap.makers, &m->chore, run_copy, e);
 }
 
 static void begin_finishing(struct engine *e, uint64_t now_us)

@@ -33,6 +33,11 @@ static void state_abort(void *ctx)
     kv_abort(ctx);
 }
 
+static int state_flush(void *ctx)
+{
+    return kv_flush(ctx);
+}
+
 static int state_read_begin(void *ctx, struct raft_entry_id *ret_last_applied)
 {
     return kv_read_begin(ctx, ret_last_applied);
@@ -167,6 +172,7 @@ void engine_state_of_kv(struct kv *kv, struct engine_state *ret)
                                  .apply_get = state_apply_get,
                                  .commit = state_commit,
                                  .abort = state_abort,
+                                 .flush = state_flush,
                                  .read_begin = state_read_begin,
                                  .get = state_get,
                                  .seek = state_seek,

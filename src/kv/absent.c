@@ -24,25 +24,22 @@ int absent_check_near(void *ctx, const struct page_item *item)
     return walk_item(ctx, TRUST_DATA_NAME, item, &no_sum, &no_meta) == 0 ? 0 : KV_E_DAMAGED;
 }
 
-/* A writer on another thread may be writing a head just now; a read waits for a write that a copy
- * from the map would not see. The pages of the snapshot that is looked at are safe: its reader
- * holds them. */
+/* Not from the map: a read waits for a write that a copy from there would not see. */
 static int read_head(struct absent *a)
 {
     const unsigned char *map = a->file.map;
-    int rc = page_read_head(&a->file, &a->head);
+    int rc;
 
     a->file.map = NULL;
-    for (unsigned i = 0; rc == KV_E_DAMAGED && i < 3; i++)
-        rc = page_read_head(&a->file, &a->head);
+    rc = page_read_head(&a->file, &a->head);
     a->file.map = map;
     return rc;
 }
 
-/* Head and list of the snapshot, once for each; they stay what they were when they were looked at,
- * whatever becomes of the file. Where the newest is another one by now nothing is known. */
-static int know_snapshot(struct kv *kv, struct absent *a, uint64_t txnid)
+/* Head and list of the snapshot, once for each. Nobody else writes: it is the newest. */
+static int know_snapshot(struct kv *kv, struct absent *a)
 {
+    const uint64_t txnid = mdb_txn_id(kv->read_txn);
     int rc;
 
     if (a->is_known && a->head.txnid == txnid)
@@ -52,7 +49,10 @@ static int know_snapshot(struct kv *kv, struct absent *a, uint64_t txnid)
     rc = kv_page_file(kv, &a->file);
     if (rc == 0)
         rc = read_head(a);
-    if (rc != 0 || a->head.txnid != txnid)
+    if (rc == 0 && a->head.txnid != txnid)
+        rc = err_say(KV_E_DAMAGED, "the newest head of '%s' is not the one that was written last",
+                     TRUST_DATA_NAME);
+    if (rc != 0)
         return rc;
     page_map(&a->file);
     sound_make_room(&a->sound, a->file.n_pages);
@@ -74,56 +74,39 @@ static int look(struct kv *kv, struct absent *a, struct wire_slice key, bool *re
     return rc;
 }
 
-int absent_check_read(struct kv *kv, struct wire_slice key, uint64_t txnid)
+static int distrust(struct kv *kv, int rc)
 {
-    struct absent *a = &kv->read_absent;
-    bool is_there = false;
-    int rc = know_snapshot(kv, a, txnid);
+    if (rc == KV_E_DAMAGED)
+        (void)kv_distrust(kv);
+    return rc < 0 ? err_trace(rc) : rc;
+}
 
-    if (rc == 0 && a->is_known)
+int absent_check(struct kv *kv, struct wire_slice key)
+{
+    struct absent *a = &kv->absent;
+    bool is_there = false;
+    int rc = know_snapshot(kv, a);
+
+    if (rc == 0)
         rc = look(kv, a, key, &is_there);
     if (rc == 0 && is_there)
         rc = err_say(KV_E_DAMAGED, "a key stands in '%s' that was not found", TRUST_DATA_NAME);
-    if (rc == KV_E_DAMAGED)
-        (void)kv_distrust(kv);
-    return rc < 0 ? err_trace(rc) : rc;
+    return distrust(kv, rc);
 }
 
-int absent_check_write(struct kv *kv, struct wire_slice key, uint64_t txnid)
+int absent_know(struct kv *kv)
 {
-    struct absent *a = &kv->write_absent;
-    bool is_there = false;
-    int rc = know_snapshot(kv, a, txnid);
-
-    /* Nobody else writes. */
-    if (rc == 0 && !a->is_known)
-        rc = err_say(KV_E_DAMAGED, "the newest head of '%s' is not the one that was written last",
-                     TRUST_DATA_NAME);
-    if (rc == 0)
-        rc = look(kv, a, key, &is_there);
-    if (rc == KV_E_DAMAGED)
-        (void)kv_distrust(kv);
-    return rc < 0 ? err_trace(rc) : rc;
-}
-
-int absent_know_read(struct kv *kv, uint64_t txnid, bool *ret_known)
-{
-    int rc = know_snapshot(kv, &kv->read_absent, txnid);
-
-    *ret_known = rc == 0 && kv->read_absent.is_known;
-    if (rc == KV_E_DAMAGED)
-        (void)kv_distrust(kv);
-    return rc < 0 ? err_trace(rc) : rc;
+    return distrust(kv, know_snapshot(kv, &kv->absent));
 }
 
 /* LMDB's pages are aligned, and the record begins on the page of its leaf, or on the first of its
  * own; both begin with their number. */
-int absent_check_found(struct kv *kv, const void *record, uint64_t txnid)
+int absent_check_found(struct kv *kv, const void *record)
 {
     const unsigned char *page = (const unsigned char *)record - (uintptr_t)record % kv->page_bytes;
-    struct absent *a = &kv->read_absent;
+    struct absent *a = &kv->absent;
     uint64_t pgno;
-    int rc = know_snapshot(kv, a, txnid);
+    int rc = know_snapshot(kv, a);
 
     if (rc == 0 && a->file.taken != NULL) {
         pgno = page_word(page);
@@ -132,7 +115,5 @@ int absent_check_found(struct kv *kv, const void *record, uint64_t txnid)
         else if (taken_holds(a->file.taken, pgno))
             rc = page_damaged(&a->file, pgno, "it is in use and listed as free");
     }
-    if (rc == KV_E_DAMAGED)
-        (void)kv_distrust(kv);
-    return rc < 0 ? err_trace(rc) : rc;
+    return distrust(kv, rc);
 }

@@ -12,7 +12,7 @@
 
 #include "kv/taken_int.h"
 
-/* One for the read side, one for the write side. Zeroed: new. */
+/* Zeroed: new. */
 struct absent {
     struct page_file file;
     struct page_cursor cursor;
@@ -25,19 +25,16 @@ struct absent {
 
 struct kv;
 
-/* In the snapshot of transaction txnid, while it is the newest: the key is not there, and the
- * structure agrees. In a write transaction: of the state before it, that of the transaction before;
- * then the key may be there, too (it was deleted since). 0, also when a newer transaction was
- * committed meanwhile; KV_E_DAMAGED with err_text(): the file is distrusted; -errno. */
-int absent_check_read(struct kv *kv, struct wire_slice key, uint64_t txnid);
-int absent_check_write(struct kv *kv, struct wire_slice key, uint64_t txnid);
+/* In the file, as kv->read_txn sees it: the key is not there, and the structure agrees. 0;
+ * KV_E_DAMAGED with err_text(): the file is distrusted; -errno. */
+int absent_check(struct kv *kv, struct wire_slice key);
 /* Of a record that was found, its bytes where LMDB has them: they stand on no page that is listed
- * as free, which would be an older copy. Read side; 0 (also when a newer transaction was committed
- * meanwhile), KV_E_DAMAGED, -errno. Reads the list once for each transaction. */
-int absent_check_found(struct kv *kv, const void *record, uint64_t txnid);
-/* For who reads on over checked pages: file and head of the snapshot, *ret_known false: it is not
- * the newest any more, and nothing is known of it. Read side; 0, KV_E_DAMAGED, -errno. */
-int absent_know_read(struct kv *kv, uint64_t txnid, bool *ret_known);
+ * as free, which would be an older copy. 0, KV_E_DAMAGED, -errno. Reads the list once for each
+ * transaction. */
+int absent_check_found(struct kv *kv, const void *record);
+/* For who reads on over checked pages: file and head of the snapshot stand in kv->absent. 0,
+ * KV_E_DAMAGED, -errno. */
+int absent_know(struct kv *kv);
 /* Of a page_cursor's `near`, with the kv as context. */
 int absent_check_near(void *ctx, const struct page_item *item);
 /* The file is closed, and another may take its place. */

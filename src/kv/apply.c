@@ -1,11 +1,9 @@
-/* Transactions and records.
+/* Batches of entries, records, and reads.
  *
  * What an entry does depends on the log and the records alone: never on the time, the node, or an
  * error that only one node sees. Such an error ends the transaction (STATE-3).
  */
 #include <errno.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/assert.h"
 #include "base/bytes.h"
@@ -14,7 +12,6 @@
 #include "kv/kv_int.h"
 #include "kv/range_int.h"
 #include "kv/record_int.h"
-#include "kv/scrub_int.h"
 #include "wire/value.h"
 
 #include "base/banned.h"
@@ -35,14 +32,14 @@ int kv_record_damaged(struct kv *kv, struct wire_slice key, const char *what)
                    log_esc(esc, sizeof(esc), key.data, key.len), kv->dir, what);
 }
 
-/* The record of key, its checksum compared each time that it is read (STATE-6). ret->mv_data is
- * NULL when there is none. */
-static int record_get(struct kv *kv, MDB_txn *txn, struct wire_slice key, MDB_val *ret)
+/* The record of key in the file, its checksum compared each time that it is read (STATE-6).
+ * ret->mv_data is NULL when there is none. */
+static int record_get(struct kv *kv, struct wire_slice key, MDB_val *ret)
 {
     const bool is_meta = key.data == record_meta_key.data;
     MDB_val k = val_of(key);
     const char *defect;
-    int rc = mdb_get(txn, kv->dbi, &k, ret);
+    int rc = mdb_get(kv->read_txn, kv->dbi, &k, ret);
 
     if (rc == MDB_NOTFOUND) {
         *ret = (MDB_val){0, NULL};
@@ -55,11 +52,31 @@ static int record_get(struct kv *kv, MDB_txn *txn, struct wire_slice key, MDB_va
     return defect != NULL ? kv_record_damaged(kv, key, defect) : 0;
 }
 
-int kv_value_get(struct kv *kv, MDB_txn *txn, struct wire_slice key, struct command_value *ret)
+int kv_memtable_value(struct kv *kv, const struct memtable_entry *e, struct command_value *ret)
 {
-    MDB_val v;
-    int rc = record_get(kv, txn, key, &v);
+    const char *defect;
 
+    *ret = (struct command_value){0};
+    if (e->record == NULL)
+        return 0;
+    defect = record_defect(memtable_key(e), e->record, e->record_len, RECORD_FORMAT);
+    if (defect != NULL)
+        return kv_record_damaged(kv, memtable_key(e), defect);
+    record_value(e->record, e->record_len, ret);
+    return 0;
+}
+
+int kv_value_get(struct kv *kv, struct wire_slice key, struct command_value *ret, bool *ret_in_file)
+{
+    const struct memtable_entry *e = memtable_find(&kv->memtable, key);
+    MDB_val v;
+    int rc;
+
+    if (ret_in_file != NULL)
+        *ret_in_file = e == NULL;
+    if (e != NULL)
+        return kv_memtable_value(kv, e, ret);
+    rc = record_get(kv, key, &v);
     if (rc != 0)
         return err_trace(rc);
     if (v.mv_data == NULL)
@@ -69,10 +86,10 @@ int kv_value_get(struct kv *kv, MDB_txn *txn, struct wire_slice key, struct comm
     return 0;
 }
 
-int kv_meta_get(struct kv *kv, MDB_txn *txn, struct kv_meta *ret_meta)
+int kv_meta_get(struct kv *kv, struct kv_meta *ret_meta)
 {
     MDB_val v;
-    int rc = record_get(kv, txn, record_meta_key, &v);
+    int rc = record_get(kv, record_meta_key, &v);
 
     if (rc != 0)
         return err_trace(rc);
@@ -82,37 +99,7 @@ int kv_meta_get(struct kv *kv, MDB_txn *txn, struct kv_meta *ret_meta)
     }
     if (!record_meta(v.mv_data, v.mv_size, ret_meta))
         return kv_record_damaged(kv, record_meta_key, "it makes no sense");
-    if (txn == kv->read_txn)
-        rc = absent_check_found(kv, v.mv_data, mdb_txn_id(txn));
-    return err_trace(rc);
-}
-
-/* What was applied last, in the transaction that holds what it changed (STATE-2). */
-static int meta_put(struct kv *kv)
-{
-    unsigned char record[META_BYTES];
-    MDB_val k = val_of(record_meta_key);
-    MDB_val v = {record_meta_write(&kv->pending, kv->group, record), record};
-    int rc;
-
-    rc = mdb_put(kv->write_txn, kv->dbi, &k, &v, 0);
-    return rc != 0 ? kv_lmdb_error(kv, rc, "record the applied index") : 0;
-}
-
-int kv_used_bytes(struct kv *kv, MDB_txn *txn, uint64_t *ret_bytes)
-{
-    uint64_t pages = 2; /* LMDB's own head */
-    MDB_stat stat;
-
-    for (MDB_dbi dbi = 0; dbi <= 1; dbi++) { /* the list of free pages, and the unnamed tree */
-        int rc = mdb_stat(txn, dbi, &stat);
-
-        if (rc != 0)
-            return kv_lmdb_error(kv, rc, "count pages");
-        pages += stat.ms_branch_pages + stat.ms_leaf_pages + stat.ms_overflow_pages;
-    }
-    *ret_bytes = pages * kv->page_bytes;
-    return 0;
+    return err_trace(absent_check_found(kv, v.mv_data));
 }
 
 /* ---- apply ---- */
@@ -138,16 +125,33 @@ static bool is_too_much(const struct kv *kv, const struct command *c,
 }
 
 /* The record that `old` was read from ceases to be. */
-static void digest_drop(struct kv *kv, struct wire_slice key, const struct command_value *old)
+static struct kv_digest digest_drop(struct kv *kv, struct wire_slice key,
+                                    const struct command_value *old)
 {
-    struct kv_digest d;
+    struct kv_digest d = {0};
 
     if (!old->exists)
-        return;
+        return d;
     d = record_digest(key, old->text.data - RECORD_HEADER_BYTES,
                       RECORD_HEADER_BYTES + old->text.len);
     digest_sub(&kv->pending.digest, d);
-    scrub_dropped(kv->scrub, key, d);
+    return d;
+}
+
+/* `old` is what was read of it: where the memtable has nothing of the key, that is in the file. */
+static struct memtable_entry *put(struct kv *kv, struct wire_slice key,
+                                  const struct command_value *old, size_t len)
+{
+    const struct kv_digest d = digest_drop(kv, key, old);
+
+    kv->pending.live_bytes -= old_bytes(key, old);
+    kv->wrote = true;
+    return memtable_put(&kv->memtable, key, len, old->exists ? &d : NULL);
+}
+
+static int no_memory(void)
+{
+    return err_origin(err_say(-ENOMEM, "cannot apply an entry: out of memory"));
 }
 
 int kv_value_put(struct kv *kv, struct wire_slice key, const struct command_value *old,
@@ -155,31 +159,22 @@ int kv_value_put(struct kv *kv, struct wire_slice key, const struct command_valu
 {
     const raft_index create_index = old->exists ? old->create_index : index;
     const uint64_t version = old->exists ? old->version + 1 : 1;
-    MDB_val k = val_of(key);
-    MDB_val v = {RECORD_HEADER_BYTES + text.len, NULL};
-    struct kv_digest d;
+    const size_t len = RECORD_HEADER_BYTES + text.len;
+    const struct memtable_entry *e = put(kv, key, old, len);
     unsigned char *p;
-    int rc;
 
-    digest_drop(kv, key, old);
-    kv->pending.live_bytes -= old_bytes(key, old);
+    if (e == NULL)
+        return no_memory();
     kv->pending.live_bytes += kv_record_bytes(key.len, text.len);
-    kv->wrote = true;
-    /* From here on old->text is gone. */
-    rc = mdb_put(kv->write_txn, kv->dbi, &k, &v, MDB_RESERVE);
-    if (rc != 0)
-        return kv_lmdb_error(kv, rc, "write a key");
-    p = v.mv_data;
+    p = e->record;
     memset(p, 0, 8);
     p[4] = RECORD_FORMAT;
     put_u64(p + 8, create_index);
     put_u64(p + 16, index);
     put_u64(p + 24, version);
     memcpy(p + RECORD_HEADER_BYTES, text.data, text.len);
-    put_u32(p, record_crc(key, p, v.mv_size));
-    d = record_digest(key, p, v.mv_size);
-    digest_add(&kv->pending.digest, d);
-    scrub_added(kv->scrub, key, d);
+    put_u32(p, record_crc(key, p, len));
+    digest_add(&kv->pending.digest, record_digest(key, p, len));
     if (!old->exists && record_is_counted(key))
         kv->pending.n_keys++;
     return 0;
@@ -187,17 +182,10 @@ int kv_value_put(struct kv *kv, struct wire_slice key, const struct command_valu
 
 int kv_value_delete(struct kv *kv, struct wire_slice key, const struct command_value *old)
 {
-    MDB_val k = val_of(key);
-    int rc;
-
     if (!old->exists)
         return 0;
-    digest_drop(kv, key, old);
-    kv->pending.live_bytes -= old_bytes(key, old);
-    kv->wrote = true;
-    rc = mdb_del(kv->write_txn, kv->dbi, &k, NULL);
-    if (rc != 0)
-        return kv_lmdb_error(kv, rc, "delete a key");
+    if (put(kv, key, old, 0) == NULL)
+        return no_memory();
     if (record_is_counted(key)) {
         rid_assert(kv->pending.n_keys > 0);
         kv->pending.n_keys--;
@@ -276,11 +264,12 @@ static bool depends_on_absence(const struct kv *kv, const struct command *c,
 int kv_apply_write(struct kv *kv, const struct command *c, struct command_result *result)
 {
     struct command_value old = {0};
+    bool in_file = false;
     int rc;
 
-    rc = kv_value_get(kv, kv->write_txn, c->key, &old);
-    if (rc == 0 && !old.exists && depends_on_absence(kv, c, &old))
-        rc = absent_check_write(kv, c->key, mdb_txn_id(kv->write_txn) - 1);
+    rc = kv_value_get(kv, c->key, &old, &in_file);
+    if (rc == 0 && in_file && !old.exists && depends_on_absence(kv, c, &old))
+        rc = absent_check(kv, c->key);
     if (rc != 0)
         return rc > 0 ? err_origin(-EBADMSG) : err_trace(rc);
     result->touched_bytes = old.text.len;
@@ -315,16 +304,15 @@ int kv_begin(struct kv *kv)
 {
     int rc;
 
-    rid_assert(kv->write_txn == NULL);
-    rc = kv_map_grow(kv);
-    if (rc != 0)
-        return err_trace(rc);
-    kv_room_ahead(kv);
-    rc = mdb_txn_begin(kv->env, NULL, 0, &kv->write_txn);
+    rid_assert(!kv->applying);
+    rid_assert(!kv->reading);
+    kv_map_hold(kv);
+    rc = mdb_txn_renew(kv->read_txn);
     if (rc != 0) {
-        kv->write_txn = NULL;
+        kv_map_release(kv);
         return err_trace(kv_lmdb_fatal(kv, rc, "begin a transaction"));
     }
+    kv->applying = true;
     kv->write_failed = false;
     kv->wrote = false;
     rc = kv_sessions_load(kv);
@@ -338,7 +326,7 @@ int kv_apply(struct kv *kv, const struct raft_entry *e, struct command_result *r
     struct command_result result = {.status = COMMAND_OK, .index = e->id.index};
     int rc = 0;
 
-    rid_assert(kv->write_txn != NULL);
+    rid_assert(kv->applying);
     rid_assert(!kv->write_failed);
     rid_assert(e->id.index == kv->pending.last_applied.index + 1);
     rid_assert(e->id.term >= kv->pending.last_applied.term);
@@ -356,133 +344,105 @@ int kv_apply(struct kv *kv, const struct raft_entry *e, struct command_result *r
 
 int kv_apply_get(struct kv *kv, struct wire_slice key, struct command_value *ret_value)
 {
+    bool in_file = false;
     int rc;
 
-    rid_assert(kv->write_txn != NULL);
+    rid_assert(kv->applying);
     rid_assert(!kv->write_failed);
     rid_assert(key.len > 0 && key.len <= KEY_BYTES_MAX);
-    rc = kv_value_get(kv, kv->write_txn, key, ret_value);
-    if (rc == 0 && !ret_value->exists)
-        rc = absent_check_write(kv, key, mdb_txn_id(kv->write_txn) - 1);
+    rc = kv_value_get(kv, key, ret_value, &in_file);
+    if (rc == 0 && in_file && !ret_value->exists)
+        rc = absent_check(kv, key);
     return err_trace(rc);
 }
 
-/* Pages used and freed within one transaction are counted by LMDB but not written, so the file may
- * end before the last page it speaks of. kv_open() would take it for cut off: give it its length. A
- * failure costs a rebuild, no data. */
-static void extend_file(struct kv *kv)
+/* Nothing is looked up in the file any more, which may be changed now. */
+static void end_lookups(struct kv *kv)
 {
-    MDB_envinfo info;
-    struct stat st;
-    int fd = -1;
-
-    if (mdb_env_info(kv->env, &info) != 0 || info.me_last_pgno < kv->file_pages)
+    if (!kv->applying)
         return;
-    if (mdb_env_get_fd(kv->env, &fd) != 0 || fstat(fd, &st) != 0)
-        return;
-    kv->file_pages = (uint64_t)st.st_size / kv->page_bytes;
-    if (info.me_last_pgno >= kv->file_pages &&
-        ftruncate(fd, (off_t)((info.me_last_pgno + 1) * kv->page_bytes)) == 0)
-        kv->file_pages = info.me_last_pgno + 1;
+    kv->applying = false;
+    mdb_txn_reset(kv->read_txn);
+    kv_map_release(kv);
 }
 
 /* What the transaction did in memory never happened. */
 static void undo(struct kv *kv)
 {
+    memtable_undo(&kv->memtable);
     kv->pending = kv->committed;
     kv->pending_ring = kv->committed_ring;
-    scrub_undo(kv->scrub);
     /* The records tell. */
     kv->sessions_known = kv->sessions_known && !kv->sessions_changed;
     kv->sessions_changed = false;
 }
 
-/* Nothing was changed but the index, and the disk is not asked for that: a leader that is elected
- * on a full one could not serve a read otherwise (SPACE-7). The next transaction that changes
- * something stores it. */
-static void commit_in_memory(struct kv *kv)
+/* What is applied is told, and the file is not asked for it: it may be behind (STATE-17). Also
+ * where there is no room on the disk: a leader that is elected on a full one could not serve a read
+ * otherwise (SPACE-7). */
+static void keep(struct kv *kv)
 {
-    kv->committed = kv->pending;
-    kv->committed_ring = kv->pending_ring;
-    kv_abort(kv);
-    kv_publish_applied(kv);
-}
-
-static bool is_far_ahead(const struct kv *kv)
-{
-    return kv->pending.last_applied.index - kv->stored.index >= KV_UNSTORED_MAX;
-}
-
-static int commit_on_disk(struct kv *kv);
-
-int kv_commit(struct kv *kv)
-{
-    const struct kv_meta meta = kv->pending;
-    const struct digest_ring ring = kv->pending_ring;
-    const bool wrote = kv->wrote;
-    int rc;
-
-    rid_assert(kv->write_txn != NULL);
-    rid_assert(!kv->write_failed);
-    if (!wrote && !is_far_ahead(kv)) {
-        commit_in_memory(kv);
-        return 0;
-    }
-    rc = commit_on_disk(kv);
-    if (rc != KV_E_FULL || wrote)
-        return err_trace(rc);
-    kv->pending = meta; /* undone for want of room */
-    kv->pending_ring = ring;
-    commit_in_memory(kv);
-    return 0;
-}
-
-int kv_store_applied(struct kv *kv)
-{
-    int rc;
-
-    if (kv->stored.index == kv->committed.last_applied.index)
-        return 0;
-    rc = kv_begin(kv);
-    if (rc == 0)
-        rc = commit_on_disk(kv);
-    return rc == KV_E_FULL ? 0 : err_trace(rc);
-}
-
-static int commit_on_disk(struct kv *kv)
-{
-    uint64_t used = 0;
-    int code;
-    int rc;
-
-    rc = meta_put(kv);
-    if (rc == 0)
-        rc = kv_used_bytes(kv, kv->write_txn, &used);
-    if (rc != 0) {
-        kv_abort(kv);
-        return err_trace(rc);
-    }
-    code = mdb_txn_commit(kv->write_txn);
-    kv->write_txn = NULL; /* freed, whatever became of it */
-    if (code != 0) {
-        undo(kv);
-        return err_trace(kv_lmdb_error(kv, code, "commit"));
-    }
+    memtable_keep(&kv->memtable);
     kv->committed = kv->pending;
     kv->committed_ring = kv->pending_ring;
     kv->sessions_changed = false;
-    scrub_commit(kv->scrub);
-    kv->n_eio = 0;
-    kv_publish(kv, used);
-    extend_file(kv);
+    kv_publish(kv);
+}
+
+/* 0: file and memory are one. */
+static int flush_pending(struct kv *kv)
+{
+    int rc = kv_flush_pending(kv);
+
+    if (rc != 0)
+        return err_trace(rc);
+    keep(kv);
+    memtable_clear(&kv->memtable);
     return 0;
+}
+
+static int flush_or_undo(struct kv *kv)
+{
+    int rc = flush_pending(kv);
+
+    if (rc != 0)
+        undo(kv);
+    return err_trace(rc);
+}
+
+int kv_commit(struct kv *kv)
+{
+    int rc;
+
+    rid_assert(kv->applying);
+    rid_assert(!kv->write_failed);
+    end_lookups(kv);
+    if (!kv_flush_is_due(kv)) {
+        keep(kv);
+        return 0;
+    }
+    rc = flush_pending(kv);
+    if (rc == KV_E_FULL && !kv->wrote) {
+        keep(kv);
+        return 0;
+    }
+    if (rc != 0)
+        undo(kv);
+    return err_trace(rc);
+}
+
+int kv_flush(struct kv *kv)
+{
+    rid_assert(!kv->applying);
+    rid_assert(!kv->reading);
+    if (kv->stored.last_applied.index == kv->committed.last_applied.index)
+        return 0;
+    return err_trace(flush_or_undo(kv));
 }
 
 void kv_abort(struct kv *kv)
 {
-    if (kv->write_txn != NULL)
-        mdb_txn_abort(kv->write_txn);
-    kv->write_txn = NULL;
+    end_lookups(kv);
     kv->write_failed = false;
     undo(kv);
 }
@@ -500,14 +460,15 @@ static int refound(struct kv *kv, struct raft_entry_id last)
     }
     kv->pending.sessions = (struct kv_sessions){0};
     kv->pending.last_applied = last;
-    return err_trace(commit_on_disk(kv));
+    end_lookups(kv);
+    return err_trace(flush_or_undo(kv));
 }
 
 int kv_refound(struct kv *kv, struct raft_entry_id last)
 {
     int rc;
 
-    rid_assert(kv->write_txn == NULL);
+    rid_assert(!kv->applying);
     rid_assert(last.index > kv->committed.last_applied.index);
     rc = kv_begin(kv);
     return rc == 0 ? refound(kv, last) : err_trace(rc);
@@ -522,42 +483,44 @@ int kv_read_begin(struct kv *kv, struct raft_entry_id *ret_last_applied)
     int rc;
 
     rid_assert(!kv->reading);
+    rid_assert(!kv->applying);
     kv_map_hold(kv);
     code = mdb_txn_renew(kv->read_txn);
     if (code != 0) {
         kv_map_release(kv);
         return err_trace(kv_lmdb_fatal(kv, code, "begin a read"));
     }
-    rc = kv_meta_get(kv, kv->read_txn, &meta);
+    rc = kv_meta_get(kv, &meta);
     if (rc == 0 && meta.last_applied.index == 0)
-        rc = absent_check_read(kv, record_meta_key, mdb_txn_id(kv->read_txn));
+        rc = absent_check(kv, record_meta_key);
+    /* Nobody else writes (STATE-15). */
+    if (rc == 0 && meta.last_applied.index != kv->stored.last_applied.index)
+        rc = kv_record_damaged(kv, record_meta_key, "it is not the one that was written last");
     if (rc != 0) {
         mdb_txn_reset(kv->read_txn);
         kv_map_release(kv);
         return rc > 0 ? err_origin(-EBADMSG) : err_trace(rc);
     }
     kv->reading = true;
-    /* The state of what was applied in memory only is that of what is stored, if it is still the
-     * one that this reader sees. */
-    (void)pthread_mutex_lock(&kv->stats_lock);
-    *ret_last_applied =
-        meta.last_applied.index == kv->stored.index ? kv->applied : meta.last_applied;
-    (void)pthread_mutex_unlock(&kv->stats_lock);
+    *ret_last_applied = kv->committed.last_applied;
     return 0;
 }
 
 int kv_get(struct kv *kv, struct wire_slice key, struct command_value *ret_value)
 {
+    bool in_file = false;
     int rc;
 
     rid_assert(kv->reading);
     rid_assert(key.len > 0 && key.len <= KEY_BYTES_MAX);
     range_close(kv);
-    rc = kv_value_get(kv, kv->read_txn, key, ret_value);
-    if (rc == 0 && !ret_value->exists)
-        rc = absent_check_read(kv, key, mdb_txn_id(kv->read_txn));
-    else if (rc == 0)
-        rc = absent_check_found(kv, ret_value->text.data, mdb_txn_id(kv->read_txn));
+    rc = kv_value_get(kv, key, ret_value, &in_file);
+    if (rc != 0 || !in_file)
+        return err_trace(rc);
+    if (!ret_value->exists)
+        rc = absent_check(kv, key);
+    else
+        rc = absent_check_found(kv, ret_value->text.data);
     return err_trace(rc);
 }
 

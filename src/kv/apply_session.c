@@ -31,19 +31,45 @@ static int list_wrong(struct kv *kv)
 }
 
 /* One record more. */
-static int load_one(struct kv *kv, const MDB_val *k, const MDB_val *v)
+static int load_one(struct kv *kv, struct wire_slice key, const unsigned char *record, size_t len)
 {
-    const struct wire_slice key = {k->mv_data, k->mv_size};
-    const char *defect = record_defect(key, v->mv_data, v->mv_size, RECORD_FORMAT);
+    const char *defect = record_defect(key, record, len, RECORD_FORMAT);
     struct session_head head;
 
     if (defect != NULL)
         return kv_record_damaged(kv, key, defect);
-    head.used = record_modify_index(v->mv_data);
-    head.bytes = kv_record_bytes(key.len, v->mv_size - RECORD_HEADER_BYTES);
+    head.used = record_modify_index(record);
+    head.bytes = kv_record_bytes(key.len, len - RECORD_HEADER_BYTES);
     if (!session_key_get(key, &head.client) || !session_list_add(&kv->sessions, &head))
         return list_wrong(kv);
     return 0;
+}
+
+/* One of the file, unless it has changed since. */
+static int load_stored(struct kv *kv, const MDB_val *k, const MDB_val *v)
+{
+    const struct wire_slice key = {k->mv_data, k->mv_size};
+    const struct memtable_entry *e = memtable_find(&kv->memtable, key);
+
+    if (e == NULL)
+        return load_one(kv, key, v->mv_data, v->mv_size);
+    return e->record != NULL ? load_one(kv, key, e->record, e->record_len) : 0;
+}
+
+/* Those that were opened since: the memtable has them in their order. */
+static int load_new(struct kv *kv)
+{
+    const struct memtable *m = &kv->memtable;
+    uint64_t client;
+    int rc = 0;
+
+    for (unsigned i = 0; rc == 0 && i < m->n; i++) {
+        const struct memtable_entry *e = m->entries[i];
+
+        if (!e->is_stored && e->record != NULL && session_key_get(memtable_key(e), &client))
+            rc = load_one(kv, memtable_key(e), e->record, e->record_len);
+    }
+    return rc;
 }
 
 static int load_all(struct kv *kv, MDB_cursor *cursor)
@@ -59,13 +85,13 @@ static int load_all(struct kv *kv, MDB_cursor *cursor)
     code = mdb_cursor_get(cursor, &k, &v, MDB_SET_RANGE);
     while (rc == 0 && code == 0 &&
            session_key_get((struct wire_slice){k.mv_data, k.mv_size}, &client)) {
-        rc = load_one(kv, &k, &v);
+        rc = load_stored(kv, &k, &v);
         if (rc == 0)
             code = mdb_cursor_get(cursor, &k, &v, MDB_NEXT);
     }
     if (rc == 0 && code != 0 && code != MDB_NOTFOUND)
         return err_trace(kv_lmdb_fatal(kv, code, "read the sessions"));
-    return rc;
+    return rc != 0 ? rc : load_new(kv);
 }
 
 /* Number and bytes stand in the meta record as well: a way through the tree that misses one is
@@ -79,7 +105,7 @@ int kv_sessions_load(struct kv *kv)
         return 0;
     kv->sessions.n = 0;
     kv->sessions.bytes = 0;
-    rc = mdb_cursor_open(kv->write_txn, kv->dbi, &cursor);
+    rc = mdb_cursor_open(kv->read_txn, kv->dbi, &cursor);
     if (rc != 0)
         return err_trace(kv_lmdb_fatal(kv, rc, "read the sessions"));
     rc = load_all(kv, cursor);
@@ -99,7 +125,7 @@ static int get(struct kv *kv, uint64_t client, struct command_value *ret)
     int rc;
 
     session_key_set(&key, client);
-    rc = kv_value_get(kv, kv->write_txn, key_of(&key), ret);
+    rc = kv_value_get(kv, key_of(&key), ret, NULL);
     if (rc == 0 && !ret->exists)
         rc = kv_record_damaged(kv, key_of(&key), "it is not found");
     return rc > 0 ? err_origin(-EBADMSG) : err_trace(rc);

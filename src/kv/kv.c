@@ -33,22 +33,25 @@ const char *kv_error_text(int rc)
     return "unknown";
 }
 
+static void close_env(struct kv *kv)
+{
+    if (kv->read_txn != NULL)
+        mdb_txn_abort(take_ptr(kv->read_txn));
+    if (kv->env != NULL)
+        mdb_env_close(take_ptr(kv->env));
+}
+
 static void kv_free(struct kv *kv)
 {
     range_close(kv);
-    if (kv->write_txn != NULL)
-        mdb_txn_abort(kv->write_txn);
-    if (kv->read_txn != NULL)
-        mdb_txn_abort(kv->read_txn);
-    if (kv->env != NULL)
-        mdb_env_close(kv->env);
+    close_env(kv);
     if (kv->dir_fd >= 0)
         (void)close(kv->dir_fd);
     (void)pthread_rwlock_destroy(&kv->map_lock);
     scrub_free(kv->scrub);
     range_forget_file(kv);
-    absent_forget_file(&kv->read_absent);
-    absent_forget_file(&kv->write_absent);
+    absent_forget_file(&kv->absent);
+    memtable_done(&kv->memtable);
     kv_clear_leavings(kv);
     (void)pthread_mutex_destroy(&kv->leavings_lock);
     (void)pthread_mutex_destroy(&kv->stats_lock);
@@ -198,6 +201,7 @@ static struct kv *kv_new(const struct kv_conf *conf)
     (void)pthread_mutex_init(&kv->leavings_lock, NULL);
     (void)pthread_rwlock_init(&kv->map_lock, NULL);
     copying_init(&kv->copying);
+    memtable_init(&kv->memtable);
     kv->map_bytes_max = conf->map_bytes_max;
     kv->incarnation = conf->incarnation;
     kv->group = conf->group;
@@ -237,8 +241,6 @@ static int open_env_of(struct kv *kv, const struct kv_conf *conf, size_t map_siz
     return 0;
 }
 
-static void close_env(struct kv *kv);
-
 /* The same, with as large a map as there are addresses for. */
 static int open_env(struct kv *kv, const struct kv_conf *conf)
 {
@@ -256,14 +258,6 @@ static int open_env(struct kv *kv, const struct kv_conf *conf)
         rc = open_env_of(kv, conf, map_size);
     }
     return rc;
-}
-
-static void close_env(struct kv *kv)
-{
-    if (kv->read_txn != NULL)
-        mdb_txn_abort(take_ptr(kv->read_txn));
-    if (kv->env != NULL)
-        mdb_env_close(take_ptr(kv->env));
 }
 
 /* Every page that the file says it has must be there: a page behind its end is not an error but a
@@ -299,7 +293,6 @@ static int say_newer_mark(const struct kv *kv)
 /* Reads where the state stands and leaves kv->read_txn reset. 0, KV_E_DAMAGED, -errno. */
 static int read_state(struct kv *kv)
 {
-    uint64_t used = 0;
     MDB_stat stat;
     int code;
     int rc;
@@ -312,19 +305,20 @@ static int read_state(struct kv *kv)
     if (code != 0)
         return kv_lmdb_damage(code) ? err_say(KV_E_DAMAGED, "%s", mdb_strerror(code))
                                     : err_trace(kv_lmdb_fatal(kv, code, "read"));
-    rc = kv_meta_get(kv, kv->read_txn, &kv->committed);
+    rc = kv_meta_get(kv, &kv->committed);
     if (rc != 0)
         return err_trace(rc);
     if (kv->committed.last_applied.index == 0 && stat.ms_entries > 0)
         return err_say(KV_E_DAMAGED, "it holds keys but does not say up to which entry");
-    rc = kv_used_bytes(kv, kv->read_txn, &used);
+    rc = kv_used_bytes(kv, kv->read_txn);
     if (rc != 0)
         return err_fold(rc);
     mdb_txn_reset(kv->read_txn);
     kv->pending = kv->committed;
+    kv->stored = kv->committed;
     kv->sessions_known = false;
     kv->sessions_changed = false;
-    kv_publish(kv, used);
+    kv_publish(kv);
     return 0;
 }
 
@@ -402,12 +396,13 @@ static int open_trusted(struct kv *kv, const struct kv_conf *conf, struct trust_
 static void forget_file(struct kv *kv)
 {
     kv->committed = (struct kv_meta){0};
+    kv->stored = kv->committed;
+    memtable_clear(&kv->memtable);
     kv->committed_ring = (struct digest_ring){0};
     kv->pending_ring = kv->committed_ring;
     scrub_forget_file(kv->scrub);
     range_forget_file(kv);
-    absent_forget_file(&kv->read_absent);
-    absent_forget_file(&kv->write_absent);
+    absent_forget_file(&kv->absent);
     atomic_store(&kv->distrusted, false);
 }
 
@@ -502,7 +497,7 @@ int kv_rebuild(struct kv *kv)
     int rc = shown_note(kv); /* it may have gone on since it was distrusted */
     int mark = kv_distrust(kv);
 
-    rid_assert(kv->write_txn == NULL);
+    rid_assert(!kv->applying);
     rid_assert(!kv->reading);
     rid_assert(!copying_runs(kv));
     if (rc == 0 || err_is_full(rc)) /* as in kv_distrust() */
@@ -573,7 +568,7 @@ int kv_switch(struct kv *kv)
     int rc;
 
     rid_assert(kv->prepared.is_there);
-    rid_assert(kv->write_txn == NULL);
+    rid_assert(!kv->applying);
     rid_assert(!kv->reading);
     rid_assert(!copying_runs(kv));
     rc = put_prepared(kv);
@@ -600,8 +595,8 @@ static int close_clean(struct kv *kv)
         return err_origin(err_say(
             -EBADMSG, "the state in '%s' was found damaged: it is rebuilt at the next start",
             kv->dir));
-    rc = kv_store_applied(kv);
-    if (rc != 0)
+    rc = kv_flush(kv);
+    if (rc != 0 && rc != KV_E_FULL)
         return err_trace(rc);
     rc = mdb_env_sync(kv->env, 1);
     if (rc != 0) {
@@ -609,7 +604,7 @@ static int close_clean(struct kv *kv)
         return err_trace(kv_lmdb_fatal(kv, rc, "sync the state"));
     }
     close_env(kv);
-    return err_trace(trust_record_clean(kv->dir_fd, kv->incarnation, kv->stored));
+    return err_trace(trust_record_clean(kv->dir_fd, kv->incarnation, kv->stored.last_applied));
 }
 
 int kv_close(struct kv *kv, bool clean)
@@ -653,29 +648,20 @@ bool kv_digest_at(const struct kv *kv, raft_index index, struct kv_digest *ret_d
     return true;
 }
 
-void kv_publish(struct kv *kv, uint64_t used_bytes)
+void kv_publish(struct kv *kv)
 {
     (void)pthread_mutex_lock(&kv->stats_lock);
-    kv->stored = kv->committed.last_applied;
     kv->applied = kv->committed.last_applied;
     kv->stats = (struct kv_stats){
         .n_keys = kv->committed.n_keys,
         .live_bytes = kv->committed.live_bytes,
         .limit_bytes = kv->committed.limit_bytes,
         .map_bytes = kv->map_bytes,
-        .used_bytes = used_bytes,
+        .used_bytes = kv->used_bytes,
         .sessions = kv->committed.sessions,
         .digest = kv->committed.digest,
         .digest_index = kv->committed.last_applied.index,
     };
-    (void)pthread_mutex_unlock(&kv->stats_lock);
-}
-
-void kv_publish_applied(struct kv *kv)
-{
-    (void)pthread_mutex_lock(&kv->stats_lock);
-    kv->applied = kv->committed.last_applied;
-    kv->stats.digest_index = kv->applied.index;
     (void)pthread_mutex_unlock(&kv->stats_lock);
 }
 

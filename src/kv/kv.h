@@ -22,9 +22,9 @@
  * that is of another group or a later version is refused and left as it is (DISK-24, STATE-9), and
  * so is one whose marks are of a later version; one that is not believed is moved aside unopened,
  * whoever wrote it.
- * Thread: the write side (kv_begin .. kv_commit) and the read side may be used by different
- * threads, each by one at a time; LMDB's MDB_NOTLS is set.
- * Source: STATE-2 to STATE-16, SCAN-2, SNAP-4, SNAP-9, SESSION-1 to SESSION-6. */
+ * Thread: one, both for what is called the write side and the read side below, and never one inside
+ * a transaction of the other; "any thread" stands where that is meant.
+ * Source: STATE-2 to STATE-17, SCAN-2, SNAP-4, SNAP-9, SESSION-1 to SESSION-6. */
 #ifndef RIDD_KV_KV_H
 #define RIDD_KV_KV_H
 
@@ -61,7 +61,10 @@ struct kv_conf {
     uint64_t incarnation;
     uint16_t group; /* whose state it is: one group exists, 0; another one has a file of its own */
     unsigned readers_max; /* 0: 16 */
-    const char *boot_id;  /* NULL: the kernel's; a test gives its own, 36 characters */
+    /* The most keys that were applied and are not in the file; 0: as many as are good for speed.
+     * 1: after each kv_commit() all are. */
+    unsigned memtable_keys;
+    const char *boot_id; /* NULL: the kernel's; a test gives its own, 36 characters */
 };
 enum kv_trust { KV_TRUSTED_SAME_BOOT, KV_TRUSTED_CLEAN, KV_NEW, KV_REBUILD };
 
@@ -119,7 +122,11 @@ int kv_scrub_step(struct kv *kv, size_t bytes, struct kv_scrub_progress *ret);
  * now on. */
 void kv_scrub_restart(struct kv *kv);
 
-/* ---- apply: one write transaction per batch ---- */
+/* ---- apply: one transaction per batch ----
+ *
+ * It is one of memory, and reads see it from kv_commit() on. The file has it with many others later
+ * (STATE-17), unless kv_flush() asks for that: who looks into the file, or copies it, finds an
+ * earlier state. */
 int kv_begin(struct kv *kv);
 /* Entries in order, each exactly last_applied + 1 (asserted). NOOP, CONFIG and READ move
  * last_applied only. 0, KV_E_FULL, KV_E_COMMAND_NEWER, -errno; after each but 0 kv_abort(). A disk
@@ -133,11 +140,14 @@ uint64_t kv_session_bytes(void);
 /* Inside the write transaction: the state at exactly the entry applied last. The value is borrowed
  * until the next kv_apply(). 0 (also when there is none), KV_E_DAMAGED, -errno. */
 int kv_apply_get(struct kv *kv, struct wire_slice key, struct command_value *ret_value);
-/* 0, KV_E_FULL, -errno. The transaction is over in any case; after an error nothing of it was
- * applied. */
+/* 0, KV_E_FULL, -errno: when it was time for the file. The transaction is over in any case; after
+ * an error nothing of it was applied, and what was before it stays. */
 int kv_commit(struct kv *kv);
 /* Without a transaction: nothing to do. */
 void kv_abort(struct kv *kv);
+/* All that was applied is in the file now. No transaction may be open. 0; KV_E_FULL: it is not, and
+ * nothing is lost; -errno. */
+int kv_flush(struct kv *kv);
 
 /* ---- read: one transaction per batch of reads, ended in the same callback ---- */
 int kv_read_begin(struct kv *kv, struct raft_entry_id *ret_last_applied);
@@ -226,10 +236,11 @@ struct kv_copy_info {
 /* What of a file makes it readable on this machine: kind of file, its version, size of pages and of
  * words, order of bytes. A copy is believed only where this is equal. */
 uint32_t kv_copy_format(const struct kv *kv);
-/* A compacted copy of the state at one moment, which is that of the last commit or a later one, is
- * handed to sink in order, in pieces of at most KV_COPY_PIECE_BYTES. Waits for disk and sink: on a
- * thread of its own, one at a time, beside everything but kv_rebuild(), kv_switch() and kv_close(),
- * before which it must have ended. 0; KV_E_STOPPED; KV_E_DAMAGED; what sink said; -errno. */
+/* A compacted copy of the state at one moment, which is that of the last kv_flush() or a later one,
+ * is handed to sink in order, in pieces of at most KV_COPY_PIECE_BYTES. Waits for disk and sink: on
+ * a thread of its own, one at a time, beside everything but kv_rebuild(), kv_switch() and
+ * kv_close(), before which it must have ended. 0; KV_E_STOPPED; KV_E_DAMAGED; what sink said;
+ * -errno. */
 int kv_copy(struct kv *kv, const struct kv_sink *sink);
 /* A copy that is under way, or one that begins before the next kv_copy_go(), ends soon with
  * KV_E_STOPPED. Any thread. The write side does so by itself when the map has to grow. */

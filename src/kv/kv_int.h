@@ -10,11 +10,12 @@
 #include "kv/copy_int.h"
 #include "kv/digest_int.h"
 #include "kv/kv.h"
+#include "kv/memtable_int.h"
 #include "kv/range_int.h"
 #include "kv/session_int.h"
 #include "kv/trust_int.h"
 
-/* The record under KV_META_KEY, put by each write transaction. */
+/* The record under KV_META_KEY, put with each change of the file. */
 struct kv_meta {
     struct raft_entry_id last_applied;
     uint64_t n_keys;         /* those that clients can name */
@@ -38,9 +39,17 @@ struct kv {
     MDB_dbi dbi;
     size_t page_bytes;
 
+    /* What the file holds: owned; reset outside kv_begin .. kv_commit and kv_read_begin ..
+     * kv_read_end. */
+    MDB_txn *read_txn;
+
     /* Write side. */
-    MDB_txn *write_txn; /* owned; NULL outside kv_begin .. kv_commit */
-    bool write_failed;  /* the transaction can only be aborted */
+    bool applying;            /* between kv_begin() and kv_commit() */
+    bool write_failed;        /* the transaction can only be aborted */
+    struct memtable memtable; /* what the file does not hold yet */
+    struct kv_meta stored;    /* as the file has it */
+    uint64_t used_bytes;      /* of it, and pages with keys */
+    uint64_t leaf_pages;
     struct kv_meta committed;
     struct kv_meta pending; /* equals committed outside a transaction */
     bool wrote;             /* the transaction changed a record */
@@ -59,13 +68,12 @@ struct kv {
     unsigned n_eio;        /* writes that failed, since one did not */
 
     struct scrub *scrub; /* owned */
-    struct absent write_absent;
 
     /* Read side. */
-    MDB_txn *read_txn; /* owned; reset outside kv_read_begin .. kv_read_end */
     bool reading;
-    struct absent read_absent;
     struct range range;
+
+    struct absent absent; /* of the file as it is */
 
     struct copying copying;
     /* Of kv_prepare(), until kv_switch(): what the file beside the data file holds. */
@@ -90,8 +98,6 @@ struct kv {
 
     pthread_mutex_t stats_lock; /* protects what follows: index and digest must be of one moment */
     struct kv_stats stats;      /* as of the last commit */
-    /* What the file says was applied last, and what was: entries behind it changed no record. */
-    struct raft_entry_id stored;
     struct raft_entry_id applied;
 };
 
@@ -109,12 +115,10 @@ int kv_record_damaged(struct kv *kv, struct wire_slice key, const char *what);
 /* The file that LMDB has open, whatever stands under its name by now, to be read by ourselves. */
 int kv_page_file(struct kv *kv, struct page_file *f);
 
-/* Of the snapshot of txn: zeros when nothing was ever applied. 0, KV_E_DAMAGED, -errno. */
-int kv_meta_get(struct kv *kv, MDB_txn *txn, struct kv_meta *ret_meta);
-/* What kv_get_stats() tells from now on: kv->committed, and so many bytes. */
-void kv_publish(struct kv *kv, uint64_t used_bytes);
-/* The same where nothing was written: only what was applied last is another. */
-void kv_publish_applied(struct kv *kv);
+/* Of the file, in a transaction: zeros when nothing was ever applied. 0, KV_E_DAMAGED, -errno. */
+int kv_meta_get(struct kv *kv, struct kv_meta *ret_meta);
+/* What kv_get_stats() tells from now on: kv->committed, and the last kv_used_bytes(). */
+void kv_publish(struct kv *kv);
 /* Before the name of a file goes: its blocks stay until kv_clear_leavings(). Where there are too
  * many of them, or kv is not open yet, they go with the name. */
 void kv_leave_file(struct kv *kv, const char *name);
@@ -143,8 +147,11 @@ int kv_room_for_lock(const struct kv *kv);
 
 /* ---- apply.c and apply_session.c: inside the write transaction ---- */
 
-/* 0, also when there is none; KV_E_DAMAGED, -errno. Borrowed until the next change. */
-int kv_value_get(struct kv *kv, MDB_txn *txn, struct wire_slice key, struct command_value *ret);
+/* As it was applied last, whether the file has it already or not. 0, also when there is none;
+ * KV_E_DAMAGED, -errno. Borrowed until the next kv_begin(). ret_in_file, or NULL: the file was
+ * asked. */
+int kv_value_get(struct kv *kv, struct wire_slice key, struct command_value *ret,
+                 bool *ret_in_file);
 /* `old` is what kv_value_get() has just found there. 0, KV_E_FULL, -errno. */
 int kv_value_put(struct kv *kv, struct wire_slice key, const struct command_value *old,
                  raft_index index, struct wire_slice text);
@@ -169,10 +176,18 @@ uint32_t kv_format_of(size_t page_bytes);
 /* rc of walk_copy(), in words about a copy. */
 int kv_say_copy(int rc);
 
-/* What was applied in memory only is stored, unless there is no room. 0 or -errno. */
-int kv_store_applied(struct kv *kv);
+/* Of an entry of the memtable, as kv_value_get(). */
+int kv_memtable_value(struct kv *kv, const struct memtable_entry *e, struct command_value *ret);
 
-/* Pages in use below txn, not counting those that are free to be used again. */
-int kv_used_bytes(struct kv *kv, MDB_txn *txn, uint64_t *ret_bytes);
+/* ---- flush.c ---- */
+
+/* All that was applied, kv->pending, should be in the file now. */
+bool kv_flush_is_due(const struct kv *kv);
+/* It is: one transaction. The memtable is as it was, and what was pending not committed yet. 0;
+ * KV_E_FULL, -errno: the file is as it was. */
+int kv_flush_pending(struct kv *kv);
+
+/* Pages in use below txn, not counting those that are free to be used again, into kv. */
+int kv_used_bytes(struct kv *kv, MDB_txn *txn);
 
 #endif

@@ -7,8 +7,11 @@
  * the record in front of the first place, all that are given, and the first one behind the range
  * are read whole (SCAN-2).
  *
- * Where another thread has committed as the transaction began, the pages of the snapshot are safe,
- * but where its root was is not known any more: then LMDB reads, as kv_get() does. */
+ * What is not in the file yet stands in the memtable; the two are read side by side, and where both
+ * have a key the memtable is right. */
+#include <errno.h>
+#include <stdlib.h>
+
 #include "base/assert.h"
 #include "base/err.h"
 #include "kv/kv_int.h"
@@ -20,23 +23,16 @@ void range_close(struct kv *kv)
 {
     struct range *r = &kv->range;
 
-    if (r->lmdb != NULL)
-        mdb_cursor_close(r->lmdb);
-    r->lmdb = NULL;
     r->of = NULL;
+    free(r->fresh);
+    r->fresh = NULL;
+    r->n_fresh = 0;
 }
 
 void range_forget_file(struct kv *kv)
 {
     range_close(kv);
     page_cursor_free(&kv->range.cursor);
-}
-
-static int compare(struct wire_slice a, struct wire_slice b)
-{
-    const int order = memcmp(a.data, b.data, a.len < b.len ? a.len : b.len);
-
-    return order != 0 ? order : (a.len > b.len) - (a.len < b.len);
 }
 
 static bool is_key(struct wire_slice key)
@@ -53,20 +49,21 @@ static int fail(struct kv *kv, int rc)
     return rc < 0 ? err_trace(rc) : rc;
 }
 
-static int seek_lmdb(struct kv *kv)
+/* Those that are not in the file yet, in their order. */
+static int seek_fresh(struct kv *kv)
 {
     struct range *r = &kv->range;
-    int code = mdb_cursor_open(kv->read_txn, kv->dbi, &r->lmdb);
 
-    r->next = MDB_SET_RANGE;
-    return code != 0 ? kv_lmdb_fatal(kv, code, "begin to read a range") : 0;
+    if (!memtable_sorted(&kv->memtable, &r->of->from, &r->of->to, &r->fresh, &r->n_fresh))
+        return err_origin(err_say(-ENOMEM, "cannot read a range: out of memory"));
+    r->at = r->n_fresh > 0 && r->of->behind &&
+            memtable_compare(memtable_key(r->fresh[0]), r->of->from) == 0;
+    return 0;
 }
 
 int kv_seek(struct kv *kv, const struct command_range *range)
 {
     struct range *r = &kv->range;
-    struct absent *a = &kv->read_absent;
-    bool is_known = false;
     int rc;
 
     rid_assert(kv->reading);
@@ -74,61 +71,83 @@ int kv_seek(struct kv *kv, const struct command_range *range)
     rid_assert(is_key(range->to));
     range_close(kv);
     r->of = range;
-    rc = absent_know_read(kv, mdb_txn_id(kv->read_txn), &is_known);
-    if (rc == 0 && is_known)
-        rc = page_cursor_seek(&r->cursor, &a->file, &a->head.keys, range->from, range->behind,
-                              absent_check_near, kv);
-    else if (rc == 0)
-        rc = seek_lmdb(kv);
+    r->has_item = false;
+    r->is_read = false;
+    rc = seek_fresh(kv);
+    if (rc == 0)
+        rc = absent_know(kv);
+    if (rc == 0)
+        rc = page_cursor_seek(&r->cursor, &kv->absent.file, &kv->absent.head.keys, range->from,
+                              range->behind, absent_check_near, kv);
     return rc != 0 ? fail(kv, rc) : 0;
 }
 
-/* As page_cursor_next(). */
-static int next_lmdb(struct kv *kv, struct page_item *ret)
+/* The next one in the file, into r->item; without a key when there is none before the end. */
+static int next_stored(struct kv *kv)
 {
     struct range *r = &kv->range;
-    MDB_val k = {r->of->from.len, (void *)(uintptr_t)r->of->from.data}; /* NOLINT */
-    MDB_val v;
-    int code = mdb_cursor_get(r->lmdb, &k, &v, r->next);
+    const char *defect;
+    int rc;
 
-    if (code == 0 && r->next == MDB_SET_RANGE && r->of->behind &&
-        compare((struct wire_slice){k.mv_data, k.mv_size}, r->of->from) == 0)
-        code = mdb_cursor_get(r->lmdb, &k, &v, MDB_NEXT);
-    r->next = MDB_NEXT;
-    *ret = (struct page_item){.key = {NULL, 0}};
-    if (code == MDB_NOTFOUND)
+    if (r->has_item || r->is_read)
         return 0;
-    if (code != 0)
-        return kv_lmdb_fatal(kv, code, "read a range");
-    *ret = (struct page_item){.key = {k.mv_data, k.mv_size}, .data = v.mv_data, .len = v.mv_size};
+    rc = page_cursor_next(&r->cursor, &r->item);
+    if (rc != 0)
+        return rc;
+    r->is_read = r->item.key.data == NULL;
+    if (r->is_read)
+        return 0;
+    defect = record_defect(r->item.key, r->item.data, r->item.len, RECORD_FORMAT);
+    if (defect != NULL)
+        return kv_record_damaged(kv, r->item.key, defect);
+    r->is_read = memtable_compare(r->item.key, r->of->to) >= 0; /* no part of it (SCAN-4) */
+    r->has_item = !r->is_read;
     return 0;
+}
+
+/* The next one of the memtable, if it comes before the one of the file or stands in its place. */
+static const struct memtable_entry *next_fresh(struct range *r)
+{
+    const struct memtable_entry *e = r->at < r->n_fresh ? r->fresh[r->at] : NULL;
+    int order;
+
+    if (e == NULL)
+        return NULL;
+    order = r->has_item ? memtable_compare(memtable_key(e), r->item.key) : -1;
+    if (order > 0)
+        return NULL;
+    if (order == 0)
+        r->has_item = false;
+    r->at++;
+    return e;
 }
 
 int kv_next(struct kv *kv, struct command_item *ret_item)
 {
     struct range *r = &kv->range;
-    struct page_item item;
-    const char *defect;
+    const struct memtable_entry *e;
     int rc;
 
     rid_assert(kv->reading);
     rid_assert(r->of != NULL);
-    rc = r->lmdb != NULL ? next_lmdb(kv, &item) : page_cursor_next(&r->cursor, &item);
-    if (rc != 0)
-        return fail(kv, rc);
     *ret_item = (struct command_item){.key = {NULL, 0}};
-    if (item.key.data == NULL) {
-        range_close(kv);
+    do { /* those that were deleted are none */
+        rc = next_stored(kv);
+        if (rc != 0)
+            return fail(kv, rc);
+        e = next_fresh(r);
+    } while (e != NULL && e->record == NULL);
+    if (e != NULL) {
+        ret_item->key = memtable_key(e);
+        rc = kv_memtable_value(kv, e, &ret_item->value);
+        return rc != 0 ? fail(kv, rc) : 0;
+    }
+    if (r->has_item) {
+        r->has_item = false;
+        ret_item->key = r->item.key;
+        record_value(r->item.data, r->item.len, &ret_item->value);
         return 0;
     }
-    defect = record_defect(item.key, item.data, item.len, RECORD_FORMAT);
-    if (defect != NULL)
-        return fail(kv, kv_record_damaged(kv, item.key, defect));
-    if (compare(item.key, r->of->to) >= 0) { /* `to` is no part of it (SCAN-4) */
-        range_close(kv);
-        return 0;
-    }
-    ret_item->key = item.key;
-    record_value(item.data, item.len, &ret_item->value);
+    range_close(kv);
     return 0;
 }

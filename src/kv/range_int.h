@@ -2,16 +2,19 @@
 #ifndef RIDD_KV_RANGE_INT_H
 #define RIDD_KV_RANGE_INT_H
 
-#include <lmdb.h>
-
+#include "kv/memtable_int.h"
 #include "kv/page_int.h"
 
 /* Zeroed: nowhere. */
 struct range {
     const struct command_range *of; /* borrowed; NULL: it is over */
     struct page_cursor cursor;
-    MDB_cursor *lmdb;   /* owned; in place of the other: what was read is not the newest any more */
-    MDB_cursor_op next; /* of lmdb: where the next item is, from where it stands */
+    struct page_item item; /* the next one of the file */
+    bool has_item;
+    bool is_read;                  /* the file has no more */
+    struct memtable_entry **fresh; /* owned; what is not in the file yet, from at on */
+    unsigned n_fresh;
+    unsigned at;
 };
 
 struct kv;

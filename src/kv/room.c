@@ -103,7 +103,6 @@ int kv_map_grow(struct kv *kv)
     const size_t to = larger(kv);
     int code;
 
-    rid_assert(kv->write_txn == NULL);
     if (to <= kv->map_bytes || !is_tight(kv) || !are_there(to))
         return 0;
     if (pthread_rwlock_trywrlock(&kv->map_lock) != 0) {

@@ -50,8 +50,7 @@ static void begin_pass(struct scrub *s)
     s->pending = s->committed;
 }
 
-/* The file must hold what was committed last. Entries that change nothing may be noted in memory
- * only, so the index of the file may be an older one. */
+/* The file must hold what was stored last, whatever was applied since (STATE-17). */
 static int check_meta(struct kv *kv, struct scrub *s, const struct page_head *head)
 {
     struct kv_meta meta = {0};
@@ -65,9 +64,9 @@ static int check_meta(struct kv *kv, struct scrub *s, const struct page_head *he
         rc = walk_item(kv, TRUST_DATA_NAME, &item, &none, &meta);
     if (rc != 0)
         return rc;
-    if (!digest_equal(meta.digest, kv->committed.digest) || meta.n_keys != kv->committed.n_keys ||
-        meta.last_applied.index > kv->committed.last_applied.index)
-        return err_say(KV_E_DAMAGED, "'%s' does not hold what was committed last", TRUST_DATA_NAME);
+    if (!digest_equal(meta.digest, kv->stored.digest) || meta.n_keys != kv->stored.n_keys ||
+        meta.last_applied.index != kv->stored.last_applied.index)
+        return err_say(KV_E_DAMAGED, "'%s' does not hold what was stored last", TRUST_DATA_NAME);
     return 0;
 }
 
@@ -82,11 +81,11 @@ static void move_cursor(struct scrub *s, struct wire_slice key)
 static int end_pass(struct kv *kv, struct scrub *s)
 {
     s->runs = false;
-    if (s->committed.n_keys != kv->committed.n_keys)
+    if (s->committed.n_keys != kv->stored.n_keys)
         return err_say(KV_E_DAMAGED, "'%s' has %llu keys where %llu were applied", TRUST_DATA_NAME,
                        (unsigned long long)s->committed.n_keys,
-                       (unsigned long long)kv->committed.n_keys);
-    if (!digest_equal(s->committed.digest, kv->committed.digest))
+                       (unsigned long long)kv->stored.n_keys);
+    if (!digest_equal(s->committed.digest, kv->stored.digest))
         return err_say(KV_E_DAMAGED,
                        "the keys and values of '%s' have another digest than what was applied",
                        TRUST_DATA_NAME);
@@ -138,7 +137,7 @@ int kv_scrub_step(struct kv *kv, size_t bytes, struct kv_scrub_progress *ret)
     struct scrub *s = kv->scrub;
     int rc;
 
-    rid_assert(kv->write_txn == NULL);
+    rid_assert(!kv->applying);
     rc = kv_page_file(kv, &s->file);
     if (rc != 0)
         return err_trace(rc);

@@ -1,8 +1,8 @@
-/* What is known of a pass over the file (scrub.c), and what apply.c tells it of its changes.
+/* What is known of a pass over the file (scrub.c), and what flush.c tells it of its changes.
  *
- * A pass keeps a cursor, the last key that was read, and the sum of all records up to it. An entry
- * that is applied behind the cursor changes the sum as it changes the running digest; one in front
- * of it will be read. So the two are equal at the end, whatever was applied meanwhile, and no
+ * A pass keeps a cursor, the last key that was read, and the sum of all records up to it. A record
+ * that changes in the file behind the cursor changes the sum as it changes the digest; one in front
+ * of it will be read. So the two are equal at the end, whatever was stored meanwhile, and no
  * transaction is held open. What a transaction did is forgotten with it. */
 #ifndef RIDD_KV_SCRUB_INT_H
 #define RIDD_KV_SCRUB_INT_H

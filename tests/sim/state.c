@@ -464,6 +464,13 @@ static int commit(void *ctx)
     return r;
 }
 
+static int flush(void *ctx)
+{
+    const struct sim_node *n = ctx;
+
+    return n->state.kv != NULL ? kv_flush(n->state.kv) : 0;
+}
+
 static int read_begin(void *ctx, struct raft_entry_id *ret_last_applied)
 {
     struct sim_node *n = ctx;
@@ -547,6 +554,7 @@ void state_fill(struct sim_node *n, struct engine_state *ret)
                                  .apply_get = apply_get,
                                  .commit = commit,
                                  .abort = undo,
+                                 .flush = flush,
                                  .read_begin = read_begin,
                                  .get = get,
                                  .read_end = read_end,
@@ -620,7 +628,9 @@ static void kv_open_again(struct sim_node *n)
     struct kv_conf conf = {.dir = n->state.dir,
                            .map_size_bytes = 8u << 20,
                            .incarnation = n->id ^ 77,
-                           .boot_id = boot_id};
+                           .boot_id = boot_id,
+                           /* Stored hardly ever, or now and then. */
+                           .memtable_keys = (unsigned)(n->sim->options.seed / 2 % 3 * 2)};
     int r;
 
     (void)snprintf(boot_id, sizeof(boot_id), "00000000-0000-4000-8000-%012u",

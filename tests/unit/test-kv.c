@@ -2,6 +2,7 @@
 #include "unit/kv-fixture.h"
 
 #include "kv/digest_int.h"
+#include "kv/kv_int.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -320,7 +321,6 @@ static void kv__apply_get_sees_the_transaction(void **state)
     assert_int_equal(kv_apply_get(f->kv, key_slice(&key), &v), 0);
     assert_memory_equal(v.text.data, "2", 1);
     assert_int_equal(v.version, 2);
-    check_value(f, "x", NULL, 0, 0, 0); /* readers do not */
     kv_abort(f->kv);
     kv_abort(f->kv); /* once more is harmless */
     check_value(f, "x", NULL, 0, 0, 0);
@@ -741,7 +741,6 @@ static void kv__the_map_grows_by_itself(void **state)
 {
     struct fixture *f = *state;
     static char value[500000];
-    struct raft_entry_id id;
     struct kv_stats stats;
     char name[16];
 
@@ -751,12 +750,12 @@ static void kv__the_map_grows_by_itself(void **state)
     value[3899] = '"';
     value[3900] = '\0';
     kv_up(f);
-    assert_int_equal(kv_read_begin(f->kv, &id), 0);
+    kv_map_hold(f->kv); /* as who takes a copy */
     for (unsigned i = 0; i < 170; i++) {
         if (i == 20) {
             assert_int_equal(kv_get_stats(f->kv, &stats), 0);
             assert_true(stats.map_bytes == 1u << 20); /* the reader's pages stay where they are */
-            kv_read_end(f->kv);
+            kv_map_release(f->kv);
         }
         (void)snprintf(name, sizeof(name), "k%u", i);
         write_one(f, name, value);
@@ -1016,153 +1015,6 @@ static void kv__a_short_but_whole_file_is_no_alarm(void **state)
 
 /* ---- two threads ---- */
 
-/* Pages that a reader may still look at are not used again, so a writer that runs far ahead of one
- * fills the map: it waits there, however long the reader is kept from the processor. */
-#define AHEAD_MAX 200u
-
-static atomic_bool writer_stop;
-static atomic_uint_least64_t writer_index;
-static atomic_uint_least64_t reader_index; /* of the instant that is looked at */
-
-/* Neither thread asserts what may be wrong while there are two: who leaves the case tears down what
- * the other one uses, and the writer would jump into a stack that is not its own. They say what is
- * wrong, NULL: nothing, and the case fails when it is alone. */
-#define TELL_UNLESS(condition)                                                                     \
-    do {                                                                                           \
-        if (!(condition))                                                                          \
-            return #condition;                                                                     \
-    } while (0)
-
-static const char *write_both(struct fixture *f, raft_index *index)
-{
-    char text[32];
-
-    TELL_UNLESS(kv_begin(f->kv) == 0);
-    (void)snprintf(text, sizeof(text), "%llu", (unsigned long long)*index + 2);
-    for (unsigned i = 0; i < 2; i++) {
-        const struct wire_key key = string_key(i == 0 ? "a" : "b");
-        const struct command c = command_write(key_slice(&key), text);
-        struct command_result result;
-
-        TELL_UNLESS(apply_command(f, index, &c, &result) == 0);
-    }
-    TELL_UNLESS(kv_commit(f->kv) == 0);
-    return NULL;
-}
-
-static const char *write_until_stopped(struct fixture *f)
-{
-    raft_index index = 0;
-
-    while (!atomic_load(&writer_stop)) {
-        const char *wrong;
-
-        if (index > atomic_load(&reader_index) + AHEAD_MAX) {
-            (void)sched_yield();
-            continue;
-        }
-        wrong = write_both(f, &index);
-        if (wrong != NULL)
-            return wrong;
-        atomic_store(&writer_index, index);
-    }
-    return NULL;
-}
-
-/* The reader waits for nobody who has ended. */
-static void *writer(void *arg)
-{
-    const char *wrong = write_until_stopped(arg);
-
-    atomic_store(&writer_stop, true);
-    return (void *)(uintptr_t)wrong;
-}
-
-static const char *read_number(struct fixture *f, const char *name, uint64_t *ret)
-{
-    const struct wire_key key = string_key(name);
-    struct command_value v;
-    char text[32] = {0};
-
-    *ret = 0;
-    TELL_UNLESS(kv_get(f->kv, key_slice(&key), &v) == 0);
-    if (!v.exists)
-        return NULL;
-    TELL_UNLESS(v.text.len < sizeof(text));
-    memcpy(text, v.text.data, v.text.len);
-    *ret = strtoull(text, NULL, 10);
-    return NULL;
-}
-
-/* Inside one instant, which may be looked at for long. */
-static const char *read_both(struct fixture *f, raft_index index, bool is_long)
-{
-    static const char *const names[] = {"a", "b", "a"};
-    const uint64_t until = index + 20; /* below what the writer may be ahead */
-
-    for (unsigned i = 0; i < 3; i++) {
-        uint64_t number;
-        const char *wrong = read_number(f, names[i], &number);
-
-        if (wrong != NULL)
-            return wrong;
-        TELL_UNLESS(number == index);
-        while (i == 0 && is_long && atomic_load(&writer_index) < until &&
-               !atomic_load(&writer_stop))
-            (void)sched_yield();
-    }
-    return NULL;
-}
-
-static const char *read_instants(struct fixture *f)
-{
-    uint64_t last = 0;
-
-    for (unsigned i = 0; i < 3000; i++) {
-        const uint64_t before = atomic_load(&writer_index);
-        struct raft_entry_id id;
-        struct kv_stats stats;
-        const char *wrong;
-
-        TELL_UNLESS(!atomic_load(&writer_stop));
-        TELL_UNLESS(kv_read_begin(f->kv, &id) == 0);
-        atomic_store(&reader_index, id.index);
-        TELL_UNLESS(id.index >= before);
-        TELL_UNLESS(id.index >= last);
-        wrong = read_both(f, id.index, i % 300 == 0);
-        if (wrong != NULL)
-            return wrong;
-        last = id.index;
-        kv_read_end(f->kv);
-        TELL_UNLESS(kv_get_stats(f->kv, &stats) == 0);
-        TELL_UNLESS(stats.n_keys <= 2);
-    }
-    return NULL;
-}
-
-static void kv__a_reader_sees_one_instant_while_a_writer_writes(void **state)
-{
-    struct fixture *f = *state;
-    const char *read_wrong;
-    void *wrote_wrong;
-    pthread_t thread;
-
-    kv_up(f);
-    atomic_store(&writer_stop, false);
-    atomic_store(&writer_index, 0);
-    atomic_store(&reader_index, 0);
-    assert_int_equal(pthread_create(&thread, NULL, writer, f), 0);
-    read_wrong = read_instants(f);
-    atomic_store(&writer_stop, true);
-    if (pthread_join(thread, &wrote_wrong) != 0)
-        abort(); /* it may run on */
-    if (wrote_wrong != NULL)
-        fail_msg("writer: %s", (const char *)wrote_wrong);
-    if (read_wrong != NULL)
-        fail_msg("reader: %s", read_wrong);
-    assert_true(kv_last_applied(f->kv).index == atomic_load(&writer_index));
-}
-
 static void *distrust(void *arg)
 {
     struct fixture *f = arg;
@@ -1222,7 +1074,6 @@ int main(void)
         TEST(kv__the_limit_is_obeyed_at_apply),
         TEST(kv__a_full_map_applies_nothing),
         TEST(kv__a_short_but_whole_file_is_no_alarm),
-        TEST(kv__a_reader_sees_one_instant_while_a_writer_writes),
         TEST(kv__another_thread_distrusts),
     };
 

@@ -260,7 +260,8 @@ static void add_ends(int fd)
 static void make_backup(void)
 {
     char dir[300];
-    const struct kv_conf kv_conf = {.dir = dir, .map_size_bytes = 64u << 20, .incarnation = 7};
+    const struct kv_conf kv_conf = {
+        .dir = dir, .map_size_bytes = 64u << 20, .incarnation = 7, .memtable_keys = 1};
     struct kv_sink sink = {.write = write_piece};
     enum kv_trust trust;
     struct kv *kv;

@@ -1,0 +1,566 @@
+/* kv: what was applied and is not in the file yet (STATE-17). Two states are given the same
+ * entries, of which one stores each transaction and the other one does when it is time; nobody who
+ * asks them sees a difference, whatever happens between. */
+#include "unit/kv-copies.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <lmdb.h>
+
+#include "base/crc32c.h"
+#include "base/err.h"
+#include "base/limits.h"
+#include "kv/memtable_int.h"
+
+/* ---- the table ---- */
+
+#define N_KEYS 300u
+
+struct expected {
+    bool is_there;
+    unsigned char byte;
+    size_t len; /* 0: deleted */
+};
+
+static struct wire_slice numbered(unsigned i, char text[16])
+{
+    (void)snprintf(text, 16, "%u", i * 7919);
+    return slice(text);
+}
+
+static bool is_as_expected(const struct memtable *m, const struct expected *all)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < N_KEYS; i++) {
+        char text[16];
+        const struct memtable_entry *e = memtable_find(m, numbered(i, text));
+
+        n += all[i].is_there;
+        if ((e != NULL) != all[i].is_there)
+            return false;
+        if (e == NULL)
+            continue;
+        if (e->record_len != all[i].len || (e->record == NULL) != (all[i].len == 0))
+            return false;
+        if (e->record != NULL &&
+            (e->record[0] != all[i].byte || e->record[e->record_len - 1] != all[i].byte))
+            return false;
+    }
+    return m->n == n;
+}
+
+static void put_some(struct memtable *m, struct prng *p, struct expected *all)
+{
+    const unsigned i = (unsigned)prng_below(p, N_KEYS);
+    const struct kv_digest old = {i, 1};
+    const size_t len = prng_below(p, 4) == 0 ? 0 : 1 + (size_t)prng_below(p, 40000);
+    const unsigned char byte = (unsigned char)prng_below(p, 256);
+    char text[16];
+    struct memtable_entry *e = memtable_put(m, numbered(i, text), len, i % 2 == 0 ? &old : NULL);
+
+    assert_non_null(e);
+    if (len > 0)
+        memset(e->record, byte, len);
+    /* What the file holds is that which was there when the key came. */
+    assert_true(e->is_stored == (i % 2 == 0));
+    assert_true(!e->is_stored || e->stored_digest.high == i);
+    all[i] = (struct expected){true, byte, len};
+}
+
+static void memtable__a_batch_stays_or_never_was(void **state)
+{
+    struct expected now[N_KEYS];
+    struct expected before[N_KEYS];
+    struct memtable m;
+    struct prng p;
+
+    (void)state;
+    memtable_init(&m);
+    prng_init(&p, 1);
+    memset(now, 0, sizeof(now));
+    memcpy(before, now, sizeof(now));
+    for (unsigned round = 0; round < 3000; round++) {
+        const size_t bytes = m.bytes;
+        const unsigned n = (unsigned)prng_below(&p, 20);
+
+        for (unsigned i = 0; i < n; i++)
+            put_some(&m, &p, now);
+        assert_true(is_as_expected(&m, now));
+        if (prng_below(&p, 2) == 0) {
+            memtable_undo(&m);
+            memcpy(now, before, sizeof(now));
+            assert_true(m.bytes == bytes); /* who tries again and again needs no more */
+        } else {
+            memtable_keep(&m);
+            memcpy(before, now, sizeof(now));
+        }
+        assert_true(is_as_expected(&m, now));
+        if (prng_below(&p, 100) == 0) {
+            memtable_clear(&m);
+            memset(now, 0, sizeof(now));
+            memset(before, 0, sizeof(before));
+            assert_true(m.bytes == 0 && is_as_expected(&m, now));
+        }
+    }
+    memtable_done(&m);
+}
+
+static void memtable__is_sorted_as_the_file_is(void **state)
+{
+    const struct wire_slice from = slice("3");
+    const struct wire_slice to = slice("5");
+    struct memtable_entry **all;
+    struct memtable_entry **some;
+    unsigned n_some;
+    unsigned n_all;
+    struct memtable m;
+    char text[16];
+    unsigned n = 0;
+
+    (void)state;
+    memtable_init(&m);
+    assert_true(memtable_sorted(&m, NULL, NULL, &all, &n_all));
+    assert_true(all == NULL && n_all == 0);
+    for (unsigned i = 0; i < N_KEYS; i++)
+        assert_non_null(memtable_put(&m, numbered(i, text), i % 3, NULL));
+    assert_true(memtable_sorted(&m, NULL, NULL, &all, &n_all));
+    assert_int_equal(n_all, N_KEYS);
+    for (unsigned i = 1; i < n_all; i++)
+        assert_true(memtable_compare(memtable_key(all[i - 1]), memtable_key(all[i])) < 0);
+    assert_true(memtable_sorted(&m, &from, &to, &some, &n_some));
+    for (unsigned i = 0; i < n_all; i++)
+        n += all[i]->key[0] == '3' || all[i]->key[0] == '4';
+    assert_int_equal(n_some, n);
+    assert_true(n > 10);
+    for (unsigned i = 0; i < n_some; i++)
+        assert_true(some[i]->key[0] == '3' || some[i]->key[0] == '4');
+    free(all);
+    free(some);
+    memtable_done(&m);
+}
+
+/* Whoever chooses keys chooses their hashes, too: the table is full then, and as good as any. */
+static void memtable__keys_that_fall_together_fill_it(void **state)
+{
+    const unsigned n = KV_MEMTABLE_STEPS_MAX + 2;
+    unsigned found = 0;
+    struct memtable m;
+    char text[16];
+
+    (void)state;
+    memtable_init(&m);
+    for (unsigned i = 0; i < 600; i++)
+        assert_non_null(memtable_put(&m, numbered(i, text), 1, NULL));
+    assert_false(m.is_crowded);
+    memtable_done(&m); /* it has 1,024 places again */
+    for (unsigned i = 0; found < n; i++) {
+        (void)numbered(i, text);
+        if ((crc32c(0, text, strlen(text)) & 0x3ff) != 5)
+            continue;
+        assert_false(m.is_crowded);
+        assert_non_null(memtable_put(&m, slice(text), 1, NULL));
+        found++;
+    }
+    assert_true(m.is_crowded);
+    memtable_keep(&m);
+    memtable_clear(&m);
+    assert_false(m.is_crowded);
+    memtable_done(&m);
+}
+
+/* ---- two states ---- */
+
+#define N_NAMES_HERE 60u
+#define LOG_MAX      8000u
+
+struct logged {
+    char name[8];
+    char value[80];
+    char from[80];
+    struct command c; /* its texts are those above */
+};
+
+struct twins {
+    struct fixture *each; /* stores each transaction */
+    struct fixture *late;
+    struct prng p;
+    struct logged *log;
+    raft_index last;
+    uint64_t clients[4];
+    uint64_t seqs[4];
+};
+
+static void some_command(struct twins *t, struct logged *l)
+{
+    const unsigned i = (unsigned)prng_below(&t->p, 4);
+    const uint64_t what = prng_below(&t->p, 20);
+
+    *l = (struct logged){.name = ""};
+    (void)snprintf(l->name, sizeof(l->name), "k%u", (unsigned)prng_below(&t->p, N_NAMES_HERE));
+    (void)snprintf(l->value, sizeof(l->value), "\"%0*u\"", 1 + (int)prng_below(&t->p, 60),
+                   (unsigned)prng_below(&t->p, 3));
+    (void)snprintf(l->from, sizeof(l->from), "\"%0*u\"", 1 + (int)prng_below(&t->p, 60),
+                   (unsigned)prng_below(&t->p, 3));
+    l->c.op = what < 10 ? COMMAND_WRITE : what < 14 ? COMMAND_DELETE : COMMAND_CAS;
+    if (l->c.op == COMMAND_CAS && prng_below(&t->p, 2) == 0)
+        l->c.flags = COMMAND_FLAG_CREATE_IF_NOT_EXISTS;
+    if (prng_below(&t->p, 40) == 0)
+        l->c = (struct command){.op = COMMAND_OPEN_SESSION};
+    else if (t->clients[i] != 0 && prng_below(&t->p, 3) == 0) {
+        l->c.client = t->clients[i];
+        l->c.seq = prng_below(&t->p, 4) == 0 ? t->seqs[i] : ++t->seqs[i];
+        l->c.seq += l->c.seq == 0;
+        l->c.first = 1;
+    }
+}
+
+static struct command command_of(const struct logged *l, struct wire_key *key)
+{
+    struct command c = l->c;
+
+    if (c.op == COMMAND_OPEN_SESSION)
+        return c;
+    *key = string_key(l->name);
+    c.key = key_slice(key);
+    if (c.op != COMMAND_DELETE)
+        c.value = slice(l->value);
+    if (c.op == COMMAND_CAS)
+        c.from = slice(l->from);
+    return c;
+}
+
+static struct command_result apply_logged(struct fixture *f, const struct logged *l,
+                                          raft_index *index)
+{
+    struct command_result result;
+    struct wire_key key;
+    const struct command c = command_of(l, &key);
+
+    assert_int_equal(apply_command(f, index, &c, &result), 0);
+    return result;
+}
+
+static void read_alike(struct twins *t)
+{
+    struct raft_entry_id id[2];
+
+    assert_int_equal(kv_read_begin(t->each->kv, &id[0]), 0);
+    assert_int_equal(kv_read_begin(t->late->kv, &id[1]), 0);
+    assert_true(id[0].index == t->last && id[1].index == t->last && id[0].term == id[1].term);
+    for (unsigned i = 0; i < N_NAMES_HERE; i++) {
+        struct command_value v[2];
+        char name[8];
+        struct wire_key key;
+
+        (void)snprintf(name, sizeof(name), "k%u", i);
+        key = string_key(name);
+        assert_int_equal(kv_get(t->each->kv, key_slice(&key), &v[0]), 0);
+        assert_int_equal(kv_get(t->late->kv, key_slice(&key), &v[1]), 0);
+        assert_true(v[0].exists == v[1].exists && v[0].text.len == v[1].text.len);
+        if (v[0].exists)
+            assert_memory_equal(v[0].text.data, v[1].text.data, v[0].text.len);
+        assert_true(v[0].create_index == v[1].create_index &&
+                    v[0].modify_index == v[1].modify_index && v[0].version == v[1].version);
+    }
+    kv_read_end(t->each->kv);
+    kv_read_end(t->late->kv);
+}
+
+static void stand_alike(struct twins *t)
+{
+    const struct kv_stats a = stats_of(t->each);
+    const struct kv_stats b = stats_of(t->late);
+    struct kv_digest d[2];
+
+    assert_true(digests_equal(a.digest, b.digest) && a.digest_index == b.digest_index);
+    assert_true(a.n_keys == b.n_keys && a.live_bytes == b.live_bytes);
+    assert_true(a.sessions.n == b.sessions.n && a.sessions.bytes == b.sessions.bytes);
+    assert_true(kv_last_applied(t->each->kv).index == t->last);
+    assert_true(kv_last_applied(t->late->kv).index == t->last);
+    assert_true(kv_digest_at(t->late->kv, t->last, &d[1]) &&
+                kv_digest_at(t->each->kv, t->last, &d[0]) && digests_equal(d[0], d[1]));
+}
+
+static void one_batch(struct twins *t)
+{
+    const unsigned n = 1 + (unsigned)prng_below(&t->p, 25);
+    raft_index index = t->last;
+    raft_index other = t->last;
+    const bool is_dropped = prng_below(&t->p, 5) == 0;
+
+    assert_int_equal(kv_begin(t->each->kv), 0);
+    assert_int_equal(kv_begin(t->late->kv), 0);
+    for (unsigned i = 0; i < n; i++) {
+        struct logged *l = &t->log[index + 1];
+        struct command_result r[2];
+
+        some_command(t, l);
+        r[0] = apply_logged(t->each, l, &index);
+        r[1] = apply_logged(t->late, l, &other);
+        assert_true(r[0].status == r[1].status && r[0].existed == r[1].existed &&
+                    r[0].repeated == r[1].repeated && r[0].index == r[1].index);
+        if (l->c.op == COMMAND_OPEN_SESSION && !is_dropped) {
+            const unsigned k = (unsigned)prng_below(&t->p, 4);
+
+            t->clients[k] = index;
+            t->seqs[k] = 0;
+        }
+    }
+    if (is_dropped) {
+        kv_abort(t->each->kv);
+        kv_abort(t->late->kv);
+        return;
+    }
+    assert_int_equal(kv_commit(t->each->kv), 0);
+    assert_int_equal(kv_commit(t->late->kv), 0);
+    t->last = index;
+}
+
+/* The file is an earlier state, and what the log has behind it makes the same of it. */
+static void end_and_start(struct twins *t)
+{
+    const bool clean = prng_below(&t->p, 3) == 0;
+    raft_index index;
+
+    kv_down(t->late, clean);
+    kv_up(t->late);
+    assert_int_equal(t->late->trust, clean ? KV_TRUSTED_CLEAN : KV_TRUSTED_SAME_BOOT);
+    index = kv_last_applied(t->late->kv).index;
+    assert_true(clean ? index == t->last : index <= t->last);
+    while (index < t->last) {
+        assert_int_equal(kv_begin(t->late->kv), 0);
+        for (unsigned i = 0; i < 30 && index < t->last; i++)
+            (void)apply_logged(t->late, &t->log[index + 1], &index);
+        assert_int_equal(kv_commit(t->late->kv), 0);
+    }
+}
+
+static void copies_are_alike(struct twins *t)
+{
+    struct bytes copies[2] = {0};
+    struct kv_copy_info info[2];
+
+    assert_int_equal(kv_flush(t->late->kv), 0);
+    assert_int_equal(kv_flush(t->each->kv), 0); /* it may have changed nothing */
+    take_copy(t->each->kv, &copies[0]);
+    take_copy(t->late->kv, &copies[1]);
+    assert_int_equal(check_bytes(t->each->kv, &copies[0], &info[0]), 0);
+    assert_int_equal(check_bytes(t->late->kv, &copies[1], &info[1]), 0);
+    assert_true(info[0].last_applied.index == t->last && info[1].last_applied.index == t->last);
+    assert_true(digests_equal(info[0].digest, info[1].digest));
+    assert_true(info[0].n_keys == info[1].n_keys && info[0].n_sessions == info[1].n_sessions);
+    free(copies[0].data);
+    free(copies[1].data);
+}
+
+static void kv_memtable__nobody_sees_a_difference(void **state)
+{
+    struct kv_scrub_progress progress = {0};
+
+    for (unsigned seed = 1; seed <= 4; seed++) {
+        struct twins t = {.each = *state, .late = make_another(), .last = 0};
+
+        t.late->conf.memtable_keys = seed == 1 ? 0 : 4 * seed;
+        t.log = calloc(LOG_MAX, sizeof(*t.log));
+        assert_non_null(t.log);
+        prng_init(&t.p, seed);
+        skip_fsync = true;
+        wipe(t.each->dir);
+        kv_up(t.each);
+        kv_up(t.late);
+        while (t.last + 30 < LOG_MAX) {
+            one_batch(&t);
+            stand_alike(&t);
+            if (prng_below(&t.p, 4) == 0)
+                read_alike(&t);
+            if (prng_below(&t.p, 3) == 0 && kv_scrub_step(t.late->kv, 3000, &progress) != 0)
+                fail_msg("seed %u: %s", seed, err_text());
+            if (prng_below(&t.p, 40) == 0)
+                assert_int_equal(kv_flush(t.late->kv), 0);
+            if (prng_below(&t.p, 40) == 0) {
+                end_and_start(&t);
+                stand_alike(&t);
+            }
+            if (prng_below(&t.p, 100) == 0)
+                copies_are_alike(&t);
+        }
+        read_alike(&t);
+        assert_true(stats_of(t.late).sessions.n > 3);
+        check_scrub(t.late);
+        assert_false(kv_is_distrusted(t.late->kv));
+        kv_down(t.each, true);
+        free(t.log);
+        drop_another(t.late);
+    }
+}
+
+/* ---- when it is time ---- */
+
+/* What a start finds when the process has just ended. */
+static raft_index stored_index(struct fixture *f)
+{
+    kv_down(f, false);
+    kv_up(f);
+    return kv_last_applied(f->kv).index;
+}
+
+static raft_index write_many(struct fixture *f, unsigned n, unsigned n_keys, size_t len)
+{
+    char *value = malloc(len + 1);
+    raft_index index = kv_last_applied(f->kv).index;
+
+    assert_non_null(value);
+    memset(value, '1', len);
+    value[len] = '\0';
+    for (unsigned i = 0; i < n;) {
+        assert_int_equal(kv_begin(f->kv), 0);
+        for (unsigned k = 0; k < 64 && i < n; k++, i++) {
+            struct command_result result;
+            struct wire_key key;
+            struct command c;
+            char name[16];
+
+            (void)snprintf(name, sizeof(name), "k%u", i % n_keys);
+            key = string_key(name);
+            c = command_write(key_slice(&key), value);
+            assert_int_equal(apply_command(f, &index, &c, &result), 0);
+        }
+        assert_int_equal(kv_commit(f->kv), 0);
+    }
+    free(value);
+    return index;
+}
+
+static void kv_memtable__is_stored_when_there_is_enough(void **state)
+{
+    struct fixture *f = *state;
+    raft_index stored;
+
+    f->conf.memtable_keys = 0;
+    kv_up(f);
+    (void)write_many(f, 2000, 1000, 10);
+    assert_int_equal(stored_index(f), 0); /* it is not, and a start begins before it */
+    /* Keys. */
+    assert_true(write_many(f, KV_MEMTABLE_KEYS + 64, UINT32_MAX, 10) > KV_MEMTABLE_KEYS);
+    stored = stored_index(f);
+    assert_true(stored >= KV_MEMTABLE_KEYS && stored < KV_MEMTABLE_KEYS + 64);
+    /* Entries, whatever they change. */
+    (void)write_many(f, KV_UNSTORED_MAX - 64, 10, 1);
+    assert_int_equal(stored_index(f), stored);
+    (void)write_many(f, KV_UNSTORED_MAX + 64, 10, 1);
+    assert_true(stored_index(f) >= stored + KV_UNSTORED_MAX);
+    /* Bytes. */
+    stored = kv_last_applied(f->kv).index;
+    (void)write_many(f, 64, 10, KV_MEMTABLE_BYTES / 60);
+    assert_int_equal(stored_index(f), stored + 64);
+    /* Whoever asks for it. */
+    (void)write_many(f, 1, 1, 1);
+    assert_int_equal(kv_flush(f->kv), 0);
+    assert_int_equal(stored_index(f), stored + 65);
+    (void)write_many(f, 1, 1, 1);
+    kv_down(f, true);
+    kv_up(f);
+    assert_int_equal(kv_last_applied(f->kv).index, stored + 66);
+}
+
+/* Of a state with many pages fewer keys are stored at once, for each costs a page. */
+static void kv_memtable__of_a_large_state_fewer_keys_are_stored_at_once(void **state)
+{
+    struct fixture *f = *state;
+    raft_index index;
+
+    f->conf.memtable_keys = 0;
+    skip_fsync = true;
+    kv_up(f);
+    (void)write_many(f, 8000, 8000, 1000);
+    assert_int_equal(kv_flush(f->kv), 0);
+    index = kv_last_applied(f->kv).index;
+    (void)write_many(f, KV_MEMTABLE_PAGES - 64, 8000, 10);
+    assert_int_equal(stored_index(f), index);
+    (void)write_many(f, KV_MEMTABLE_PAGES, 8000, 10);
+    assert_true(stored_index(f) >= index + KV_MEMTABLE_PAGES - 64);
+}
+
+/* No room: what was applied stays, and is read; the batch that was to be stored with it never was,
+ * and is tried again without end, in the same memory (SPACE-6). */
+static void kv_memtable__without_room_nothing_is_lost(void **state)
+{
+    static const int codes[] = {ENOSPC, EDQUOT, MDB_MAP_FULL};
+    struct fixture *f = *state;
+    raft_index index;
+
+    f->conf.memtable_keys = 100;
+    kv_up(f);
+    for (unsigned i = 0; i < 3; i++) {
+        struct kv_stats before;
+
+        index = write_many(f, 64, 90, 20);
+        before = stats_of(f);
+        fail_commit = codes[i];
+        for (unsigned tries = 0; tries < 300; tries++) {
+            raft_index next = index;
+            struct command_result result;
+
+            assert_int_equal(kv_begin(f->kv), 0);
+            for (unsigned k = 0; k < 60; k++) {
+                char name[16];
+                struct wire_key key;
+                struct command c;
+
+                (void)snprintf(name, sizeof(name), "n%u-%u", i, k);
+                key = string_key(name);
+                c = command_write(key_slice(&key), "\"a value\"");
+                assert_int_equal(apply_command(f, &next, &c, &result), 0);
+            }
+            assert_int_equal(kv_commit(f->kv), KV_E_FULL);
+            assert_true(digests_equal(stats_of(f).digest, before.digest));
+            assert_int_equal(kv_last_applied(f->kv).index, index);
+        }
+        check_value(f, "n0-1", NULL, 0, 0, 0);
+        assert_int_equal(kv_flush(f->kv), KV_E_FULL);
+        check_value(f, "k63", "11111111111111111111", 64, 64 * (i + 1), i + 1);
+        fail_commit = 0;
+        assert_int_equal(kv_flush(f->kv), 0);
+        assert_int_equal(stored_index(f), index);
+        check_scrub(f);
+    }
+}
+
+/* An end that is clean but for the room is one of an earlier moment, and that is what the mark
+ * says. */
+static void kv_memtable__a_clean_end_without_room_is_an_earlier_one(void **state)
+{
+    struct fixture *f = *state;
+
+    f->conf.memtable_keys = 0;
+    kv_up(f);
+    (void)write_many(f, 10, 10, 1);
+    assert_int_equal(kv_flush(f->kv), 0);
+    (void)write_many(f, 10, 10, 1);
+    fail_commit = ENOSPC;
+    kv_down(f, true);
+    fail_commit = 0;
+    kv_up(f);
+    assert_int_equal(f->trust, KV_TRUSTED_CLEAN);
+    assert_int_equal(kv_last_applied(f->kv).index, 10);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(memtable__a_batch_stays_or_never_was),
+        cmocka_unit_test(memtable__is_sorted_as_the_file_is),
+        cmocka_unit_test(memtable__keys_that_fall_together_fill_it),
+        TEST(kv_memtable__nobody_sees_a_difference),
+        TEST(kv_memtable__is_stored_when_there_is_enough),
+        TEST(kv_memtable__of_a_large_state_fewer_keys_are_stored_at_once),
+        TEST(kv_memtable__without_room_nothing_is_lost),
+        TEST(kv_memtable__a_clean_end_without_room_is_an_earlier_one),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
