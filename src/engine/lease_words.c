@@ -187,17 +187,22 @@ void engine_leases_say(struct engine *e, const struct raft_status *st, uint64_t 
     say_drift(e, st);
 }
 
+static void look(struct engine *e, uint64_t now_us)
+{
+    struct raft_status st;
+
+    e->leases.say_us = now_us + LEASE_LOOK_US;
+    raft_get_status(engine_raft(e), &st);
+    engine_leases_say(e, &st, now_us);
+}
+
 /* As soon as this node leads, since its gate may be short; then now and then. */
 void engine_leases_look(struct engine *e, uint64_t now_us)
 {
     const struct raft *raft = engine_raft(e);
     const bool has_begun =
         raft_get_role(raft) == RAFT_LEADER && raft_get_term(raft) != e->leases.said_term;
-    struct raft_status st;
 
-    if (!has_begun && now_us < e->leases.say_us)
-        return;
-    e->leases.say_us = now_us + LEASE_LOOK_US;
-    raft_get_status(raft, &st);
-    engine_leases_say(e, &st, now_us);
+    if (has_begun || now_us >= e->leases.say_us)
+        look(e, now_us);
 }

@@ -9,6 +9,7 @@ void timers_init(struct timers *t, uint64_t now_us)
     for (unsigned i = 0; i < TIMERS_SLOTS; i++)
         list_init(&t->slots[i]);
     t->tick = now_us / TIMERS_TICK_US;
+    t->next = t->tick;
     t->n = 0;
 }
 
@@ -20,7 +21,8 @@ void timers_add(struct timers *t, struct list *node, uint64_t deadline_us)
     if (tick < t->tick)
         tick = t->tick;
     list_append(&t->slots[tick % TIMERS_SLOTS], node);
-    t->n++;
+    if (t->n++ == 0 || tick < t->next)
+        t->next = tick;
 }
 
 void timers_remove(struct timers *t, struct list *node)
@@ -30,6 +32,15 @@ void timers_remove(struct timers *t, struct list *node)
     rid_assert(t->n > 0);
     list_remove(node);
     t->n--;
+}
+
+/* None is due before it: every slot in front of it is empty, as far as the wheel goes. */
+static uint64_t first_slot(const struct timers *t)
+{
+    for (uint64_t i = 0; i < TIMERS_SLOTS; i++)
+        if (!list_empty(&t->slots[(t->tick + i) % TIMERS_SLOTS]))
+            return t->tick + i;
+    return t->tick;
 }
 
 void timers_expired(struct timers *t, uint64_t now_us,
@@ -53,14 +64,13 @@ void timers_expired(struct timers *t, uint64_t now_us,
         }
     }
     t->tick = last + 1;
+    if (t->next < t->tick)
+        t->next = first_slot(t);
 }
 
+/* Not looked for each time: nearly all that were set earlier are gone by then, and who looks once
+ * too often finds nothing. */
 uint64_t timers_next_us(const struct timers *t)
 {
-    if (t->n == 0)
-        return UINT64_MAX;
-    for (uint64_t i = 0; i < TIMERS_SLOTS; i++)
-        if (!list_empty(&t->slots[(t->tick + i) % TIMERS_SLOTS]))
-            return (t->tick + i) * TIMERS_TICK_US;
-    return UINT64_MAX;
+    return t->n == 0 ? UINT64_MAX : t->next * TIMERS_TICK_US;
 }

@@ -23,6 +23,7 @@
 struct timers {
     struct list slots[TIMERS_SLOTS];
     uint64_t tick; /* the next one to look at */
+    uint64_t next; /* with n > 0: no node is due before it */
     unsigned n;
 };
 
@@ -34,7 +35,7 @@ void timers_remove(struct timers *t, struct list *node);
  * due. They are timers_remove()d from there like any other. */
 void timers_expired(struct timers *t, uint64_t now_us,
                     uint64_t (*deadline_of)(const struct list *node), struct list *due);
-/* When to look again; UINT64_MAX when empty. */
+/* When to look again, which may be for nothing; UINT64_MAX when empty. */
 uint64_t timers_next_us(const struct timers *t);
 
 #endif
