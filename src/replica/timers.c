@@ -64,7 +64,7 @@ void timers_expired(struct timers *t, uint64_t now_us,
         }
     }
     t->tick = last + 1;
-    if (t->next < t->tick)
+    if (t->n > 0 && t->next < t->tick)
         t->next = first_slot(t);
 }
 
