@@ -694,6 +694,10 @@ static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
 #define KV_MEMTABLE_KEYS  4096u
 #define KV_MEMTABLE_PAGES 1024u
 #define KV_MEMTABLE_BYTES (4u << 20)
+/* Or when it would need this part of the blocks that were taken ahead: so many keys share a page,
+ * of those that are new. */
+#define KV_MEMTABLE_AHEAD_PART    3u
+#define KV_MEMTABLE_KEYS_PER_PAGE 16u
 /* Or when a key stands so far from its place in the table: somebody has chosen keys that fall
  * together. */
 #define KV_MEMTABLE_STEPS_MAX 64u
@@ -727,8 +731,9 @@ static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
 #define KV_MAP_BYTES_MIN  (16u << 20)
 #define KV_MAP_ROOM_BYTES (64u << 20)
 /* Blocks of the data file that are taken before they are needed, so that what a leader has accepted
- * can be applied on a disk that is full (SPACE-6): twice what it may have under way, of a small
- * disk a sixteenth, of a small quota a quarter. Taken again when half of it is used. */
+ * can be applied on a disk that is full (SPACE-6): twice what it may have under way, and what the
+ * memtable holds; of a small disk a sixteenth, of a small quota a quarter. Taken again when half of
+ * it is used. */
 #define KV_AHEAD_BYTES      (2ull * RAFT_UNCOMMITTED_BYTES_MAX)
 #define KV_AHEAD_PART       16u
 #define KV_AHEAD_QUOTA_PART 4u

@@ -473,6 +473,8 @@ void engine_turn(struct engine *e, uint64_t now_us)
     engine_members_turn(e, now_us);
     engine_leases_turn(e, now_us);
     replica_turn(e->replica, now_us);
+    if (e->ops.answer != NULL)
+        e->ops.answer(e->ops.ctx);
     engine_seen_turn(e, now_us);
     engine_differ_turn(e, now_us);
     engine_agree_turn(e, now_us);

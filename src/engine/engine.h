@@ -140,6 +140,8 @@ struct engine_ops {
     /* What was sent leaves now, as far as the links take it without waiting (TIME-2). NULL: the
      * host does so after the turn, which is enough where a turn takes no time. */
     void (*flush)(void *ctx);
+    /* What clients were answered leaves now, before what else a turn does. May be NULL. */
+    void (*answer)(void *ctx);
     /* The node cannot go on; it was logged. In a process of its own this does not return:
      * nothing is flushed, nothing tried again. Where it returns, the host asks nothing of the
      * engine any more but to be freed. */

@@ -300,18 +300,55 @@ static int apply_command(struct kv *kv, const struct raft_entry *e, struct comma
     return c.first != 0 ? kv_session_write(kv, &c, result) : kv_apply_write(kv, &c, result);
 }
 
+/* Nobody writes the file but kv_flush_pending(): a transaction of LMDB holds from one to the next,
+ * with what was looked at of its head (STATE-15). */
+static int look_begin(struct kv *kv, const char *what)
+{
+    struct kv_meta meta;
+    int code;
+    int rc;
+
+    if (kv->is_looking)
+        return 0;
+    kv_map_hold(kv);
+    code = mdb_txn_renew(kv->read_txn);
+    if (code != 0) {
+        kv_map_release(kv);
+        return err_trace(kv_lmdb_fatal(kv, code, what));
+    }
+    kv->is_looking = true;
+    rc = kv_meta_get(kv, &meta);
+    if (rc == 0 && meta.last_applied.index == 0)
+        rc = absent_check(kv, record_meta_key);
+    if (rc == 0 && meta.last_applied.index != kv->stored.last_applied.index)
+        rc = kv_record_damaged(kv, record_meta_key, "it is not the one that was written last");
+    if (rc == 0)
+        return 0;
+    kv_look_end(kv);
+    return rc > 0 ? err_origin(-EBADMSG) : err_trace(rc);
+}
+
+void kv_look_end(struct kv *kv)
+{
+    if (!kv->is_looking)
+        return;
+    rid_assert(!kv->applying);
+    rid_assert(!kv->reading);
+    kv->is_looking = false;
+    mdb_txn_reset(kv->read_txn);
+    kv_map_release(kv);
+}
+
 int kv_begin(struct kv *kv)
 {
     int rc;
 
     rid_assert(!kv->applying);
     rid_assert(!kv->reading);
-    kv_map_hold(kv);
-    rc = mdb_txn_renew(kv->read_txn);
-    if (rc != 0) {
-        kv_map_release(kv);
-        return err_trace(kv_lmdb_fatal(kv, rc, "begin a transaction"));
-    }
+    kv_room_ahead(kv);
+    rc = look_begin(kv, "begin a transaction");
+    if (rc != 0)
+        return rc;
     kv->applying = true;
     kv->write_failed = false;
     kv->wrote = false;
@@ -354,16 +391,6 @@ int kv_apply_get(struct kv *kv, struct wire_slice key, struct command_value *ret
     if (rc == 0 && in_file && !ret_value->exists)
         rc = absent_check(kv, key);
     return err_trace(rc);
-}
-
-/* Nothing is looked up in the file any more, which may be changed now. */
-static void end_lookups(struct kv *kv)
-{
-    if (!kv->applying)
-        return;
-    kv->applying = false;
-    mdb_txn_reset(kv->read_txn);
-    kv_map_release(kv);
 }
 
 /* What the transaction did in memory never happened. */
@@ -416,7 +443,7 @@ int kv_commit(struct kv *kv)
 
     rid_assert(kv->applying);
     rid_assert(!kv->write_failed);
-    end_lookups(kv);
+    kv->applying = false;
     if (!kv_flush_is_due(kv)) {
         keep(kv);
         return 0;
@@ -442,7 +469,7 @@ int kv_flush(struct kv *kv)
 
 void kv_abort(struct kv *kv)
 {
-    end_lookups(kv);
+    kv->applying = false;
     kv->write_failed = false;
     undo(kv);
 }
@@ -460,7 +487,7 @@ static int refound(struct kv *kv, struct raft_entry_id last)
     }
     kv->pending.sessions = (struct kv_sessions){0};
     kv->pending.last_applied = last;
-    end_lookups(kv);
+    kv->applying = false;
     return err_trace(flush_or_undo(kv));
 }
 
@@ -478,29 +505,13 @@ int kv_refound(struct kv *kv, struct raft_entry_id last)
 
 int kv_read_begin(struct kv *kv, struct raft_entry_id *ret_last_applied)
 {
-    struct kv_meta meta;
-    int code;
     int rc;
 
     rid_assert(!kv->reading);
     rid_assert(!kv->applying);
-    kv_map_hold(kv);
-    code = mdb_txn_renew(kv->read_txn);
-    if (code != 0) {
-        kv_map_release(kv);
-        return err_trace(kv_lmdb_fatal(kv, code, "begin a read"));
-    }
-    rc = kv_meta_get(kv, &meta);
-    if (rc == 0 && meta.last_applied.index == 0)
-        rc = absent_check(kv, record_meta_key);
-    /* Nobody else writes (STATE-15). */
-    if (rc == 0 && meta.last_applied.index != kv->stored.last_applied.index)
-        rc = kv_record_damaged(kv, record_meta_key, "it is not the one that was written last");
-    if (rc != 0) {
-        mdb_txn_reset(kv->read_txn);
-        kv_map_release(kv);
-        return rc > 0 ? err_origin(-EBADMSG) : err_trace(rc);
-    }
+    rc = look_begin(kv, "begin a read");
+    if (rc != 0)
+        return rc;
     kv->reading = true;
     *ret_last_applied = kv->committed.last_applied;
     return 0;
@@ -529,6 +540,4 @@ void kv_read_end(struct kv *kv)
     rid_assert(kv->reading);
     kv->reading = false;
     range_close(kv);
-    mdb_txn_reset(kv->read_txn);
-    kv_map_release(kv);
 }

@@ -42,6 +42,23 @@ int kv_used_bytes(struct kv *kv, MDB_txn *txn)
     return 0;
 }
 
+/* What the file may grow by: new pages for those that change, and for what is long. */
+static uint64_t needs_bytes(const struct kv *kv)
+{
+    const struct memtable *m = &kv->memtable;
+    const uint64_t pages = kv->leaf_pages + m->n / KV_MEMTABLE_KEYS_PER_PAGE;
+
+    return (m->n < pages ? m->n : pages) * kv->page_bytes + 2 * m->bytes;
+}
+
+/* What was applied must find its blocks in any case, also when the process is killed, the disk full
+ * by then, and all of it applied again (SPACE-6): they were taken ahead, or nothing waits. */
+static bool has_blocks(const struct kv *kv)
+{
+    return kv->ahead_to > kv->ahead_from &&
+           KV_MEMTABLE_AHEAD_PART * needs_bytes(kv) < kv->ahead_to - kv->ahead_from;
+}
+
 bool kv_flush_is_due(const struct kv *kv)
 {
     const struct memtable *m = &kv->memtable;
@@ -49,8 +66,9 @@ bool kv_flush_is_due(const struct kv *kv)
 
     if (kv->pending.last_applied.index - kv->stored.last_applied.index >= KV_UNSTORED_MAX)
         return true;
-    return kv->wrote && (m->n >= most || m->bytes >= KV_MEMTABLE_BYTES || m->is_crowded ||
-                         (kv->conf.memtable_keys != 0 && m->n >= kv->conf.memtable_keys));
+    return kv->wrote &&
+           (m->n >= most || m->bytes >= KV_MEMTABLE_BYTES || m->is_crowded || !has_blocks(kv) ||
+            (kv->conf.memtable_keys != 0 && m->n >= kv->conf.memtable_keys));
 }
 
 /* What the file held under the key, and what it holds now. */
@@ -153,11 +171,10 @@ int kv_flush_pending(struct kv *kv)
     const uint64_t leaf_pages = kv->leaf_pages;
     int rc;
 
-    rid_assert(!kv->applying); /* the map may move */
+    kv_look_end(kv); /* the map may move, and pages are used again */
     rc = kv_map_grow(kv);
     if (rc != 0)
         return err_trace(rc);
-    kv_room_ahead(kv);
     rc = write_all(kv);
     if (rc != 0) {
         scrub_undo(kv->scrub);

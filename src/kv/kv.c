@@ -35,6 +35,7 @@ const char *kv_error_text(int rc)
 
 static void close_env(struct kv *kv)
 {
+    kv_look_end(kv);
     if (kv->read_txn != NULL)
         mdb_txn_abort(take_ptr(kv->read_txn));
     if (kv->env != NULL)
@@ -614,6 +615,8 @@ int kv_close(struct kv *kv, bool clean)
     if (kv == NULL)
         return 0;
     kv_abort(kv);
+    if (kv->reading)
+        kv_read_end(kv);
     kv->is_open = false; /* nobody waits any more, and a clean end may need the room */
     kv_clear_leavings(kv);
     if (clean)

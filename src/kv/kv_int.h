@@ -39,9 +39,9 @@ struct kv {
     MDB_dbi dbi;
     size_t page_bytes;
 
-    /* What the file holds: owned; reset outside kv_begin .. kv_commit and kv_read_begin ..
-     * kv_read_end. */
+    /* What the file holds: owned; is_looking: it is not reset, and the map is held. */
     MDB_txn *read_txn;
+    bool is_looking;
 
     /* Write side. */
     bool applying;            /* between kv_begin() and kv_commit() */
@@ -63,6 +63,7 @@ struct kv {
     bool sessions_known;
     bool sessions_changed; /* by the transaction */
     uint64_t file_pages;   /* the data file is at least this long */
+    uint64_t ahead_from;   /* what is used of it ends here */
     uint64_t ahead_to;     /* it has its blocks up to here */
     uint64_t ahead_look;   /* when so much is used it is looked at again */
     unsigned n_eio;        /* writes that failed, since one did not */
@@ -156,8 +157,8 @@ int kv_value_get(struct kv *kv, struct wire_slice key, struct command_value *ret
 int kv_value_put(struct kv *kv, struct wire_slice key, const struct command_value *old,
                  raft_index index, struct wire_slice text);
 int kv_value_delete(struct kv *kv, struct wire_slice key, const struct command_value *old);
-/* The record of key is not what it must be: KV_E_DAMAGED, and the file is distrusted. */
-int kv_record_damaged(struct kv *kv, struct wire_slice key, const char *what);
+/* Nothing is looked up in the file any more: before it changes, or is another one. */
+void kv_look_end(struct kv *kv);
 /* A sound write, whoever asks for it. As kv_apply(). */
 int kv_apply_write(struct kv *kv, const struct command *c, struct command_result *result);
 /* The list of sessions, before the first entry. 0, KV_E_DAMAGED, -errno. */

@@ -174,6 +174,7 @@ void kv_room_ahead(struct kv *kv)
     if (fd < 0 || mdb_env_info(kv->env, &info) != 0)
         return;
     used = (info.me_last_pgno + 1) * kv->page_bytes;
+    kv->ahead_from = used;
     if (used < kv->ahead_look)
         return;
     mark_keep_reserve(kv->dir_fd);

@@ -437,20 +437,37 @@ bool client_port_idle(const struct client_port *p)
     return true;
 }
 
-void client_port_flush(struct client_port *p)
+/* As far as one turn may go. */
+static void write_dirty(struct client_port *p)
 {
-    p->cost = 0;
-    p->sent = 0;
-    p->had_turn = false;
-    if (list_empty(&p->dirty) && list_empty(&p->starved) && !client_port_is_tight(p))
-        return;
-    client_port_enter(p);
     while (!list_empty(&p->dirty) && p->sent < CLIENT_SEND_BYTES_PER_TURN) {
         struct client_conn *c = list_entry(p->dirty.next, struct client_conn, dirty);
 
         list_remove(&c->dirty);
         client_conn_write(c);
     }
+}
+
+void client_port_answer(struct client_port *p)
+{
+    if (list_empty(&p->dirty))
+        return;
+    client_port_enter(p);
+    write_dirty(p);
+    client_port_leave(p);
+}
+
+void client_port_flush(struct client_port *p)
+{
+    p->cost = 0;
+    p->had_turn = false;
+    if (list_empty(&p->dirty) && list_empty(&p->starved) && !client_port_is_tight(p)) {
+        p->sent = 0;
+        return;
+    }
+    client_port_enter(p);
+    write_dirty(p);
+    p->sent = 0;
     if (!list_empty(&p->dirty))
         client_port_wake(p); /* the rest is for the next turn */
     if (client_port_is_tight(p))

@@ -116,6 +116,8 @@ int client_port_listen_local(struct client_port *p, const char *path);
 void client_port_set_conf(struct client_port *p, const struct client_port_conf *conf);
 /* Stops accepting and reading; what is owed may still be answered. */
 void client_port_quiesce(struct client_port *p);
+/* In the middle of a turn: what was answered so far leaves. */
+void client_port_answer(struct client_port *p);
 /* True when nothing is owed and no output waits. */
 bool client_port_idle(const struct client_port *p);
 void client_port_flush(struct client_port *p);

@@ -38,6 +38,14 @@ static void flush(void *ctx)
     peer_net_flush(((struct node *)ctx)->peer_net);
 }
 
+static void answer(void *ctx)
+{
+    const struct node *n = ctx;
+
+    if (n->client_port != NULL)
+        client_port_answer(n->client_port);
+}
+
 /* Nothing that is in memory may leave any more: no flush, no handler, no second try. */
 static void end(void *ctx, const struct engine_end *why)
 {
@@ -234,6 +242,7 @@ void node_fill_engine_ops(struct node *n, struct engine_ops *ops)
                                .cpu_us = cpu_us,
                                .send = send_msg,
                                .flush = flush,
+                               .answer = answer,
                                .peer_version = node_peer_version,
                                .suspended_us = node_suspended_us,
                                .disrupted = node_disrupted,

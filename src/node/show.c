@@ -98,15 +98,12 @@ static bool is_news(const struct node *n, const struct raft *raft, uint64_t now_
            raft_get_leader(raft) != n->shown_leader || now_us >= n->status_due_us;
 }
 
-void node_show(struct node *n, bool force)
+static void show(struct node *n, uint64_t now_us)
 {
     const struct raft *raft = engine_raft(n->engine);
-    const uint64_t now_us = clock_mono_us();
     struct line l = {.len = 0};
     struct raft_status st;
 
-    if (!force && !is_news(n, raft, now_us))
-        return;
     n->shown_role = raft_get_role(raft);
     n->shown_term = raft_get_term(raft);
     n->shown_leader = raft_get_leader(raft);
@@ -122,4 +119,13 @@ void node_show(struct node *n, bool force)
     n->status_due_us = now_us + (replica_rebuilding(engine_replica(n->engine)) ? NODE_START_SAY_US
                                                                                : NODE_STATUS_US);
     notify_send(l.text);
+}
+
+/* Apart from the showing, for which the compiler clears some KiB. */
+void node_show(struct node *n, bool force)
+{
+    const uint64_t now_us = clock_mono_us();
+
+    if (force || is_news(n, engine_raft(n->engine), now_us))
+        show(n, now_us);
 }

@@ -72,7 +72,7 @@ static void apply_another(struct kv *kv, const char *text)
 
 static void alter(struct cluster *c, unsigned node, const char *text)
 {
-    struct kv_conf conf = {.map_size_bytes = (size_t)256 << 20};
+    struct kv_conf conf = {.map_size_bytes = (size_t)256 << 20, .memtable_keys = 1};
     enum kv_trust trust;
     struct kv *kv;
     char db[300];

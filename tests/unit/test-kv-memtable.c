@@ -474,6 +474,7 @@ static void kv_memtable__of_a_large_state_fewer_keys_are_stored_at_once(void **s
     raft_index index;
 
     f->conf.memtable_keys = 0;
+    f->conf.map_size_bytes = (size_t)1 << 30; /* with as many blocks ahead */
     skip_fsync = true;
     kv_up(f);
     (void)write_many(f, 8000, 8000, 1000);
