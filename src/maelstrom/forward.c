@@ -548,7 +548,7 @@ void forward_turn(struct maelstrom *m)
         pump(m);
 }
 
-uint64_t forward_deadline_us(const struct maelstrom *m)
+uint64_t forward_deadline_us(struct maelstrom *m)
 {
     uint64_t timer = timers_next_us(&m->timers);
 

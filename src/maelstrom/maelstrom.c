@@ -219,7 +219,7 @@ static void work_log(struct maelstrom *m)
         engine_work(m->engine, m->now_us);
 }
 
-static uint64_t deadline_us(const struct maelstrom *m)
+static uint64_t deadline_us(struct maelstrom *m)
 {
     uint64_t due;
     uint64_t other;

@@ -134,7 +134,7 @@ void forward_request(struct maelstrom *m, struct client *c, const struct wire_re
 void forward_reply(struct maelstrom *m, const struct member *from, const json_t *body);
 /* Before service_turn() and replica_turn(). */
 void forward_turn(struct maelstrom *m);
-uint64_t forward_deadline_us(const struct maelstrom *m);
+uint64_t forward_deadline_us(struct maelstrom *m);
 /* A request that another node forwarded: false if it was seen before. */
 bool forward_first_time(struct member *from, uint64_t msg_id);
 

@@ -360,7 +360,7 @@ bool replica_transferring(const struct replica *r)
     return raft_is_transferring(r->raft);
 }
 
-static uint64_t timer_us(const struct replica *r, uint64_t raft)
+static uint64_t timer_us(struct replica *r, uint64_t raft)
 {
     uint64_t timer = timers_next_us(&r->timers);
 
@@ -371,12 +371,12 @@ static uint64_t timer_us(const struct replica *r, uint64_t raft)
     return raft < timer ? raft : timer;
 }
 
-bool replica_is_due(const struct replica *r, uint64_t now_us)
+bool replica_is_due(struct replica *r, uint64_t now_us)
 {
     return timer_us(r, raft_tick_due_us(r->raft)) <= now_us;
 }
 
-uint64_t replica_deadline_us(const struct replica *r)
+uint64_t replica_deadline_us(struct replica *r)
 {
     if (r->dirty || r->more || r->cut ||
         (replica_n(r, REPLICA_LOCAL) > 0 && replica_state_is_good(r)))

@@ -397,10 +397,10 @@ bool replica_idle(const struct replica *r);
  * heartbeat; then the deadline is 0, and the next turn goes on with them (TIME-1). */
 void replica_turn(struct replica *r, uint64_t now_us);
 /* When the turn must be called even if nothing happens. */
-uint64_t replica_deadline_us(const struct replica *r);
+uint64_t replica_deadline_us(struct replica *r);
 /* Is anything due that time alone brings, and that somebody is judged by? A round for reads is not:
  * it opens in the turn, whatever has come (TIME-3). */
-bool replica_is_due(const struct replica *r, uint64_t now_us);
+bool replica_is_due(struct replica *r, uint64_t now_us);
 
 /* What must always hold, with a walk through every queue: for tests and the simulator. A few
  * comparisons of it run at the end of each turn anyway. */

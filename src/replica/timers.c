@@ -8,6 +8,8 @@ void timers_init(struct timers *t, uint64_t now_us)
 {
     for (unsigned i = 0; i < TIMERS_SLOTS; i++)
         list_init(&t->slots[i]);
+    for (unsigned i = 0; i < TIMERS_WORDS; i++)
+        t->used[i] = 0;
     t->tick = now_us / TIMERS_TICK_US;
     t->n = 0;
 }
@@ -19,7 +21,9 @@ void timers_add(struct timers *t, struct list *node, uint64_t deadline_us)
     rid_assert(list_empty(node));
     if (tick < t->tick)
         tick = t->tick;
-    list_append(&t->slots[tick % TIMERS_SLOTS], node);
+    tick %= TIMERS_SLOTS;
+    list_append(&t->slots[tick], node);
+    t->used[tick / 64] |= (uint64_t)1 << tick % 64;
     t->n++;
 }
 
@@ -55,12 +59,38 @@ void timers_expired(struct timers *t, uint64_t now_us,
     t->tick = last + 1;
 }
 
-uint64_t timers_next_us(const struct timers *t)
+/* The first slot of a word, from the slot `from` of it on, that has something; its number in the
+ * word, or 64. Bits of slots that were emptied since go. */
+static unsigned next_in_word(struct timers *t, unsigned word, unsigned from)
 {
+    uint64_t bits = t->used[word] >> from << from;
+
+    while (bits != 0) {
+        const unsigned bit = (unsigned)__builtin_ctzll(bits);
+
+        if (!list_empty(&t->slots[word * 64 + bit]))
+            return bit;
+        bits &= bits - 1;
+        t->used[word] &= ~((uint64_t)1 << bit);
+    }
+    return 64;
+}
+
+/* Round the wheel from the next tick on; of the word that this is in, the slots before it are the
+ * last. */
+uint64_t timers_next_us(struct timers *t)
+{
+    const unsigned first = (unsigned)(t->tick % TIMERS_SLOTS);
+
     if (t->n == 0)
         return UINT64_MAX;
-    for (uint64_t i = 0; i < TIMERS_SLOTS; i++)
-        if (!list_empty(&t->slots[(t->tick + i) % TIMERS_SLOTS]))
-            return (t->tick + i) * TIMERS_TICK_US;
+    for (unsigned i = 0; i <= TIMERS_WORDS; i++) {
+        const unsigned word = (first / 64 + i) % TIMERS_WORDS;
+        const unsigned bit = next_in_word(t, word, i == 0 ? first % 64 : 0);
+
+        if (bit < 64)
+            return (t->tick + (word * 64 + bit + TIMERS_SLOTS - first) % TIMERS_SLOTS) *
+                   TIMERS_TICK_US;
+    }
     return UINT64_MAX;
 }

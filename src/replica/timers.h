@@ -20,8 +20,13 @@
 #define TIMERS_SLOTS   1024u
 #define TIMERS_TICK_US 1000u
 
+#define TIMERS_WORDS (TIMERS_SLOTS / 64u)
+
 struct timers {
     struct list slots[TIMERS_SLOTS];
+    /* A bit for each slot that something was added to since it was last found empty: to look for
+     * the next deadline takes a few words, not a walk over all slots. */
+    uint64_t used[TIMERS_WORDS];
     uint64_t tick; /* the next one to look at */
     unsigned n;
 };
@@ -35,6 +40,6 @@ void timers_remove(struct timers *t, struct list *node);
 void timers_expired(struct timers *t, uint64_t now_us,
                     uint64_t (*deadline_of)(const struct list *node), struct list *due);
 /* When to look again; UINT64_MAX when empty. */
-uint64_t timers_next_us(const struct timers *t);
+uint64_t timers_next_us(struct timers *t);
 
 #endif

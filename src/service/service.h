@@ -91,6 +91,9 @@ struct service_ops {
      */
     struct memory_conn *(*memory)(void *ctx, void *conn);
     uint64_t (*now_us)(void *ctx);
+    /* When the line that is being handled was read, or a moment before: lines that were read
+     * together came together. NULL: now. */
+    uint64_t (*arrived_us)(void *ctx);
     /* So many bytes, if it is many, were read or compared for a connection beside its lines; may be
      * NULL. */
     void (*touched)(void *ctx, void *conn, size_t bytes);
@@ -188,7 +191,7 @@ uint64_t service_next_msg_id(struct service *s);
  * answered, deadlines of what the replica does not know. */
 void service_turn(struct service *s, uint64_t now_us);
 /* When service_turn() wants to run even if nothing happens; UINT64_MAX: never. */
-uint64_t service_deadline_us(const struct service *s);
+uint64_t service_deadline_us(struct service *s);
 /* ---- what it has seen ---- */
 
 /* Slower than this is exceptional; UINT64_MAX, as it begins: nothing is. */

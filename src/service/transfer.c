@@ -161,7 +161,7 @@ void service_turn(struct service *s, uint64_t now_us)
     }
 }
 
-uint64_t service_deadline_us(const struct service *s)
+uint64_t service_deadline_us(struct service *s)
 {
     const uint64_t parts = service_parts_deadline_us(s);
     uint64_t deadline = timers_next_us(&s->waiting);
