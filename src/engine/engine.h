@@ -162,6 +162,7 @@ struct engine_ops {
 
     /* Clients, as in service_ops; `out` NULL: this host has no clients, and there is no service. */
     struct buf *(*out)(void *ctx, void *conn);
+    uint64_t (*arrived_us)(void *ctx); /* or NULL */
     void (*hold)(void *ctx, void *conn);
     void (*release)(void *ctx, void *conn);
     enum service_role (*role)(void *ctx, void *conn); /* or NULL: each may do everything */

@@ -251,6 +251,13 @@ static void service_release(void *ctx, void *conn)
     e->ops.release(e->ops.ctx, conn);
 }
 
+static uint64_t service_arrived_us(void *ctx)
+{
+    struct engine *e = ctx;
+
+    return e->ops.arrived_us(e->ops.ctx);
+}
+
 static struct memory_conn *service_memory(void *ctx, void *conn)
 {
     struct engine *e = ctx;
@@ -457,6 +464,7 @@ void engine_fill_service_ops(struct engine *e, struct service_ops *ops)
                                 .release = service_release,
                                 .memory = e->ops.memory != NULL ? service_memory : NULL,
                                 .now_us = now_us,
+                                .arrived_us = e->ops.arrived_us != NULL ? service_arrived_us : NULL,
                                 .touched = e->ops.touched != NULL ? touched : NULL,
                                 .role = e->ops.role != NULL ? role : NULL,
                                 .denied = e->ops.denied != NULL ? denied : NULL,

@@ -40,7 +40,8 @@
     X(stages, "ridd_stage_seconds", HISTOGRAM, "op, stage",                                       \
       "How long answered requests were in each stage: queue, quorum, apply, execute.")            \
     X(requests, "ridd_request_seconds", HISTOGRAM, "op",                                          \
-      "How long answered requests took, from arrival to reply.")                                  \
+      "How long answered requests took, from arrival to reply. Those that were read from a "      \
+      "socket together arrived together.")                                                        \
     X(rejections, "ridd_rejections_total", COUNTER, "reason",                                     \
       "Error replies to clients, of whatever request.")                                           \
     X(slow, "ridd_slow_requests_total", COUNTER, "",                                              \

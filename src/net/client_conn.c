@@ -243,6 +243,7 @@ static void read_socket(struct client_conn *c)
             take_chunk(c, (size_t)n);
         if (c->dead || (size_t)n < chunk || has_lines(c) || client_conn_over_limits(c))
             break;
+        p->read_us = clock_mono_us();
     }
     client_conn_settle(c);
     maybe_finish(c);

@@ -44,6 +44,7 @@ struct client_port {
     size_t unlooked;         /* its cost since the clock was read */
     size_t sent;             /* bytes, since the last flush began */
     uint64_t now_us;         /* while connections are served: since when this one is */
+    uint64_t read_us;        /* likewise: when its socket was read last, or a moment before */
     uint64_t began_us;       /* when these turns did */
     unsigned depth;          /* of callbacks; the port is not freed above 0 */
     bool quiesced;

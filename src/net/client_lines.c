@@ -32,9 +32,8 @@ static void line_foreign(struct client_conn *c, bool http)
     client_conn_end(c, "not our protocol");
 }
 
-/* text is the line as far as it has come, from its first byte. True: it was foreign. White space is
- * counted, not walked over again with each piece of it that comes. */
-static bool refuse_foreign(struct client_conn *c, const char *text, size_t len)
+/* White space is counted, not walked over again with each piece of it that comes. */
+static bool look_at_head(struct client_conn *c, const char *text, size_t len)
 {
     enum wire_line_head head;
 
@@ -49,6 +48,16 @@ static bool refuse_foreign(struct client_conn *c, const char *text, size_t len)
     }
     c->judged = head == WIRE_LINE_OURS;
     c->greeted = c->greeted || c->judged;
+    return false;
+}
+
+/* text is the line as far as it has come, from its first byte. True: it was foreign. */
+static inline bool refuse_foreign(struct client_conn *c, const char *text, size_t len)
+{
+    if (len == 0 || !wire_line_is_object(text[0]))
+        return look_at_head(c, text, len);
+    c->judged = true;
+    c->greeted = true;
     return false;
 }
 

@@ -124,6 +124,9 @@ void client_port_flush(struct client_port *p);
 /* Within a turn: nobody's lines are taken before the next flush, whatever the loop does. */
 void client_port_end_turn(struct client_port *p);
 void client_port_get_stats(const struct client_port *p, struct client_port_stats *ret);
+/* In on_line(): when the line was read from its socket, a moment before that, and so before the
+ * lines that came with it were handed up. */
+uint64_t client_port_read_us(const struct client_port *p);
 /* Descriptors that a process needs for so many connections, beside peers and log. */
 uint64_t client_port_fds(unsigned connections);
 /* The port it listens on (for addr with port 0). */

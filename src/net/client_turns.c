@@ -210,6 +210,7 @@ static void serve(struct client_port *p, struct client_conn *c)
 
     p->share = CLIENT_COST_PER_TURN;
     p->unlooked = 0;
+    p->read_us = p->now_us;
     client_conn_serve(c);
     now_us = clock_mono_us();
     if (now_us > p->now_us) {
@@ -218,6 +219,11 @@ static void serve(struct client_port *p, struct client_conn *c)
         p->now_us = now_us;
         client_turns_charge(c, took_us);
     }
+}
+
+uint64_t client_port_read_us(const struct client_port *p)
+{
+    return p->read_us;
 }
 
 static void run(struct client_port *p, unsigned level, struct list *todo)

@@ -104,6 +104,11 @@ static uint64_t now_us(void *ctx)
     return clock_mono_us();
 }
 
+static uint64_t arrived_us(void *ctx)
+{
+    return client_port_read_us(((struct node *)ctx)->client_port);
+}
+
 static bool peer_connected(void *ctx, raft_node_id id)
 {
     return peer_net_is_up(((struct node *)ctx)->peer_net, id);
@@ -239,6 +244,7 @@ void node_fill_engine_ops(struct node *n, struct engine_ops *ops)
 {
     *ops = (struct engine_ops){.ctx = n,
                                .now_us = now_us,
+                               .arrived_us = arrived_us,
                                .cpu_us = cpu_us,
                                .send = send_msg,
                                .flush = flush,

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
+#include "base/keep.h"
 #include "service/service_int.h"
 
 #include "base/banned.h"
@@ -14,10 +16,57 @@
  * there is room for it then (CLIENT-13). */
 static size_t cost_of(const struct wire_request *q)
 {
-    return sizeof(struct request) + q->key.len + q->origin.src.len + q->origin.dest.len +
+    const size_t key = q->key.len > REQUEST_KEY_BYTES ? q->key.len : REQUEST_KEY_BYTES;
+
+    return sizeof(struct request) + key + q->origin.src.len + q->origin.dest.len +
            q->n_keys * sizeof(*q->keys) + (q->scan != NULL ? sizeof(*q->scan) : 0) +
            (size_t)4 * MALLOC_BYTES + SERVICE_REPLY_BYTES;
 }
+
+/* ---- memory ---- */
+
+static struct request *memory_take(struct service *s, size_t key_len)
+{
+    struct request *req = s->kept;
+
+    if (key_len > REQUEST_KEY_BYTES)
+        return malloc(sizeof(*req) + key_len);
+    if (req == NULL)
+        return malloc(sizeof(*req) + REQUEST_KEY_BYTES);
+    s->kept = req->next_kept;
+    s->n_kept--;
+    return req;
+}
+
+/* Nobody finds it any more: neither its connection, nor the replica, nor a list of deadlines. */
+static void memory_give(struct service *s, struct request *req)
+{
+    rid_assert(req->rr.stage == REPLICA_IDLE);
+    rid_assert(list_empty(&req->rr.link));
+    rid_assert(list_empty(&req->rr.timer));
+    rid_assert(list_empty(&req->link));
+    if (!KEEP_FREE || s->n_kept >= REQUESTS_KEPT_MAX || req->key_len > REQUEST_KEY_BYTES) {
+        free(req);
+        return;
+    }
+    req->next_kept = s->kept;
+    s->kept = req;
+    s->n_kept++;
+}
+
+void service_requests_done(struct service *s)
+{
+    while (s->kept != NULL) {
+        struct request *req = s->kept;
+
+        s->kept = req->next_kept;
+        s->n_kept--;
+        free(req);
+    }
+    rid_assert(s->n_kept == 0);
+}
+
+/* ---- accounts ---- */
 
 static void charge(struct request *req, size_t cost, size_t command_bytes)
 {
@@ -72,7 +121,7 @@ struct request *service_request_new(struct service_conn *c, const struct wire_re
     }
 
     if (s->n_pending < REQUESTS_MAX)
-        req = malloc(sizeof(*req) + q->key.len);
+        req = memory_take(s, q->key.len);
     if (req == NULL) {
         service_refuse_busy(
             c, &q->origin, "too many requests are under way on this node; try again", REQUESTS_MAX);
@@ -81,20 +130,22 @@ struct request *service_request_new(struct service_conn *c, const struct wire_re
     memset(req, 0, sizeof(*req));
     list_init(&req->rr.link);
     list_init(&req->rr.timer);
+    list_init(&req->link);
     list_init(&req->turn_link);
     list_init(&req->waiting_link);
     req->conn = c;
     req->type = q->type;
     req->verbose = q->verbose;
     req->timeout_ms = q->timeout_ms;
-    req->arrived_us = s->ops.now_us(s->ops.ctx);
+    req->arrived_us =
+        s->ops.arrived_us != NULL ? s->ops.arrived_us(s->ops.ctx) : s->ops.now_us(s->ops.ctx);
     req->rr.deadline_us = req->arrived_us + (uint64_t)q->timeout_ms * 1000u;
     req->rr.session = &c->session;
     req->rr.min_index = q->min_index;
     req->key_len = q->key.len;
     memcpy(req->key, q->key.bytes, q->key.len);
     if (wire_origin_copy(&q->origin, &req->origin) != 0) {
-        free(req);
+        memory_give(s, req);
         service_refuse_busy(c, &q->origin, "this node is out of memory; try again", REQUESTS_MAX);
         return NULL;
     }
@@ -104,6 +155,21 @@ struct request *service_request_new(struct service_conn *c, const struct wire_re
     if (s->ops.hold != NULL)
         s->ops.hold(s->ops.ctx, c->host);
     return req;
+}
+
+/* What most reads do without. */
+static bool has_more(const struct request *req)
+{
+    return req->origin.src.data != NULL || req->keys != NULL || req->scan != NULL ||
+           req->command != NULL;
+}
+
+static void free_more(struct request *req)
+{
+    wire_origin_done(&req->origin);
+    free(req->keys);
+    free(req->scan);
+    free(req->command);
 }
 
 void service_request_free(struct request *req)
@@ -118,14 +184,12 @@ void service_request_free(struct request *req)
         if (req->charged_command > 0)
             budget_give(&req->conn->memory->commands, req->charged_command);
     }
-    wire_origin_done(&req->origin);
-    free(req->keys);
-    free(req->scan);
-    free(req->command);
+    if (has_more(req))
+        free_more(req);
     s->n_pending--;
     if (s->ops.release != NULL)
         s->ops.release(s->ops.ctx, req->conn->host);
-    free(req);
+    memory_give(s, req);
 }
 
 struct request *service_request_of(struct replica_request *rr)

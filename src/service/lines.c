@@ -15,8 +15,8 @@ static void refuse(struct service *s, struct buf *out, const struct wire_refused
 }
 
 /* rc: what the decoder said. 0: there is a request; otherwise it was answered, or ignored. */
-static int answer_refused(struct service_conn *c, int rc, struct wire_refused *refused,
-                          uint64_t line_no)
+static __attribute__((noinline)) int answer_refused(struct service_conn *c, int rc,
+                                                    struct wire_refused *refused, uint64_t line_no)
 {
     struct service *s = c->service;
     struct buf *out;
@@ -38,10 +38,10 @@ static int answer_refused(struct service_conn *c, int rc, struct wire_refused *r
 int service_decode(struct service_conn *c, const char *line, size_t len, uint64_t line_no,
                    struct wire_request *ret_request)
 {
-    struct wire_refused refused;
-    int rc = wire_request_decode(c->service->decoder, line, len, ret_request, &refused);
+    struct wire_refused *refused = &c->service->refused;
+    int rc = wire_request_decode(c->service->decoder, line, len, ret_request, refused);
 
-    return answer_refused(c, rc, &refused, line_no);
+    return rc == 0 ? 0 : answer_refused(c, rc, refused, line_no);
 }
 
 /* Every type a client can name: who answers it, or why nobody does. */
@@ -114,7 +114,8 @@ void service_line_forget(struct service *s, const struct service_conn *c)
 
 /* A step of it. Who comes while another one's is under way waits for the end of that; whose turn it
  * is then is the host's to say. */
-static bool take_long(struct service_conn *c, const char *line, size_t len, uint64_t line_no)
+static __attribute__((noinline)) bool take_long(struct service_conn *c, const char *line,
+                                                size_t len, uint64_t line_no)
 {
     struct service *s = c->service;
     struct wire_decoder *d = s->long_line.decoder;
@@ -141,12 +142,12 @@ static bool take_long(struct service_conn *c, const char *line, size_t len, uint
 
 bool service_line(struct service_conn *c, const char *line, size_t len, uint64_t line_no)
 {
-    struct wire_request q;
+    struct wire_request *q = &c->service->request;
 
     if (len > DECODE_WHOLE_BYTES)
         return take_long(c, line, len, line_no);
-    if (service_decode(c, line, len, line_no, &q) == 0)
-        service_handle(c, &q);
+    if (service_decode(c, line, len, line_no, q) == 0)
+        service_handle(c, q);
     return false;
 }
 

@@ -54,6 +54,7 @@ void service_free(struct service *s)
     if (s == NULL)
         return;
     compare_free(s->compare);
+    service_requests_done(s);
     wire_decoder_free(s->decoder);
     wire_decoder_free(s->long_line.decoder);
     buf_done(&s->scratch);

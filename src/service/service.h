@@ -91,6 +91,9 @@ struct service_ops {
      */
     struct memory_conn *(*memory)(void *ctx, void *conn);
     uint64_t (*now_us)(void *ctx);
+    /* When the line that is being handled was read, or a moment before: lines that were read
+     * together came together. NULL: now. */
+    uint64_t (*arrived_us)(void *ctx);
     /* So many bytes, if it is many, were read or compared for a connection beside its lines; may be
      * NULL. */
     void (*touched)(void *ctx, void *conn, size_t bytes);

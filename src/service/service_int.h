@@ -32,6 +32,10 @@ struct service {
     struct service_conf conf;
     struct replica *replica;      /* borrowed; NULL before init */
     struct wire_decoder *decoder; /* owned */
+    /* The line that is being handled, here and not on the stack, where it would be cleared before
+     * the decoder does. One at a time: nothing that handles a line takes another. */
+    struct wire_request request;
+    struct wire_refused refused;
     /* The decoder of long lines: one after the other, so that they take the memory of one. */
     struct {
         struct wire_decoder *decoder;    /* owned */
@@ -39,6 +43,8 @@ struct service {
     } long_line;
     uint64_t next_msg_id;
     unsigned n_pending;
+    struct request *kept; /* owned; memory of requests that are over, by next_kept */
+    unsigned n_kept;
     struct buf scratch; /* commands are encoded here */
     struct prng prng;
     struct list transfers;   /* struct request, waiting for the end of a transfer */
@@ -65,14 +71,15 @@ struct service_conn {
 struct request {
     struct replica_request rr;
     struct service_conn *conn;
-    struct list link;         /* in conn->requests */
-    struct list turn_link;    /* in service->transfers or parts: looked at in each turn */
-    raft_node_id transfer_to; /* who shall lead */
-    struct wire_part part;    /* which is wanted */
-    struct list waiting_link; /* in conn->waiting */
-    size_t want;              /* the reply that waits */
-    size_t charged;           /* to conn->memory->requests */
-    size_t charged_command;   /* to conn->memory->commands */
+    struct request *next_kept; /* while it is none: of service->kept */
+    struct list link;          /* in conn->requests */
+    struct list turn_link;     /* in service->transfers or parts: looked at in each turn */
+    raft_node_id transfer_to;  /* who shall lead */
+    struct wire_part part;     /* which is wanted */
+    struct list waiting_link;  /* in conn->waiting */
+    size_t want;               /* the reply that waits */
+    size_t charged;            /* to conn->memory->requests */
+    size_t charged_command;    /* to conn->memory->commands */
     enum wire_request_type type;
     bool verbose;
     uint64_t client; /* write: of the session that it names; 0: none */
@@ -164,6 +171,8 @@ void service_why_words(const struct service *s, struct service_slow_op *op,
 struct request *service_request_new(struct service_conn *c, const struct wire_request *q,
                                     size_t command_bytes);
 void service_request_free(struct request *req);
+/* The memory that is kept for requests to come goes back. */
+void service_requests_done(struct service *s);
 struct request *service_request_of(struct replica_request *rr);
 /* Answers with the error and frees the request: the `failed` of all that enter the replica. */
 void service_request_failed(struct replica_request *rr, const struct replica_failure *f);

@@ -31,7 +31,7 @@ enum wire_line_head wire_line_head(const char *head, size_t len, bool first)
 {
     if (len == 0)
         return WIRE_LINE_UNDECIDED;
-    if (head[0] == '{')
+    if (wire_line_is_object(head[0]))
         return WIRE_LINE_OURS;
     return first ? WIRE_LINE_FOREIGN : against_methods(head, len);
 }

@@ -29,6 +29,12 @@ static inline bool wire_line_is_blank(char c)
     return c == ' ' || c == '\t' || c == '\r';
 }
 
+/* A line that begins so, behind white space, is ours whatever came before it. */
+static inline bool wire_line_is_object(char c)
+{
+    return c == '{';
+}
+
 /* head is what is there of the line, behind white space; first: no line of the connection before it
  * was anything but white space. */
 enum wire_line_head wire_line_head(const char *head, size_t len, bool first);

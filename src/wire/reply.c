@@ -23,21 +23,20 @@ static void add_text(struct wire_reply *w, const char *text)
     add(w, text, strlen(text));
 }
 
-/* Names are ours: they need no escapes. */
-static void add_name(struct wire_reply *w, const char *name)
+/* Where the value of a member goes, behind its name, with room for so many bytes; to be closed by
+ * end_member(). NULL: no memory. Names are ours: they need no escapes. */
+static char *begin_member(struct wire_reply *w, const char *name, size_t room)
 {
     size_t len = name != NULL ? strlen(name) : 0;
-    char *start;
     char *p;
 
     if (w->failed)
-        return;
-    start = buf_reserve(w->buf, len + 6);
-    if (start == NULL) {
+        return NULL;
+    p = buf_reserve(w->buf, len + 6 + room);
+    if (p == NULL) {
         w->failed = true;
-        return;
+        return NULL;
     }
-    p = start;
     if (w->comma) {
         *p++ = ',';
         if (w->spaced)
@@ -53,17 +52,55 @@ static void add_name(struct wire_reply *w, const char *name)
         if (w->spaced)
             *p++ = ' ';
     }
-    w->buf->len += (size_t)(p - start);
+    return p;
 }
 
-/* Writes v in front of end and returns where it begins. */
+/* end: behind the value. */
+static void end_member(struct wire_reply *w, const char *end)
+{
+    w->buf->len = (size_t)(end - (const char *)w->buf->data);
+}
+
+static void add_name(struct wire_reply *w, const char *name)
+{
+    const char *p = begin_member(w, name, 0);
+
+    if (p != NULL)
+        end_member(w, p);
+}
+
+/* Writes v in front of end and returns where it begins. Two digits at a time: to divide takes
+ * longer than all the rest. */
 static char *format_u64(uint64_t v, char *end)
 {
-    do {
-        *--end = (char)('0' + v % 10);
-        v /= 10;
-    } while (v > 0);
+    static const char pairs[] = "00010203040506070809101112131415161718192021222324"
+                                "25262728293031323334353637383940414243444546474849"
+                                "50515253545556575859606162636465666768697071727374"
+                                "75767778798081828384858687888990919293949596979899";
+
+    while (v >= 100) {
+        end -= 2;
+        memcpy(end, pairs + v % 100 * 2, 2);
+        v /= 100;
+    }
+    if (v >= 10) {
+        end -= 2;
+        memcpy(end, pairs + v * 2, 2);
+    } else {
+        *--end = (char)('0' + v);
+    }
     return end;
+}
+
+/* At p, which has room for 20; returns what is behind it. */
+static char *put_u64(char *p, uint64_t v)
+{
+    char text[DIGITS_MAX];
+    const char *from = format_u64(v, text + sizeof(text));
+    const size_t len = (size_t)(text + sizeof(text) - from);
+
+    memcpy(p, from, len);
+    return p + len;
 }
 
 static void add_string(struct wire_reply *w, const char *s, size_t len)
@@ -74,12 +111,10 @@ static void add_string(struct wire_reply *w, const char *s, size_t len)
 
 void wire_reply_u64(struct wire_reply *w, const char *name, uint64_t v)
 {
-    char text[DIGITS_MAX];
-    char *end = text + sizeof(text);
-    char *p = format_u64(v, end);
+    char *p = begin_member(w, name, DIGITS_MAX);
 
-    add_name(w, name);
-    add(w, p, (size_t)(end - p));
+    if (p != NULL)
+        end_member(w, put_u64(p, v));
 }
 
 void wire_reply_i64(struct wire_reply *w, const char *name, int64_t v)
@@ -96,8 +131,12 @@ void wire_reply_i64(struct wire_reply *w, const char *name, int64_t v)
 
 void wire_reply_bool(struct wire_reply *w, const char *name, bool v)
 {
-    add_name(w, name);
-    add_text(w, v ? "true" : "false");
+    char *p = begin_member(w, name, 5);
+
+    if (p == NULL)
+        return;
+    memcpy(p, v ? "true" : "false", 5); /* of the first one its end, too: it is written over */
+    end_member(w, p + (v ? 4 : 5));
 }
 
 void wire_reply_null(struct wire_reply *w, const char *name)
@@ -228,6 +267,21 @@ void wire_reply_close_array(struct wire_reply *w)
     close_bracket(w, "]");
 }
 
+/* Our own words need no escapes either. */
+static void add_own_word(struct wire_reply *w, const char *name, const char *word)
+{
+    const size_t len = strlen(word);
+    char *p = begin_member(w, name, len + 2);
+
+    if (p == NULL)
+        return;
+    *p++ = '"';
+    memcpy(p, word, len);
+    p += len;
+    *p++ = '"';
+    end_member(w, p);
+}
+
 /* What every reply begins with, in the order of the protocol (WIRE-5). */
 void wire_reply_begin(struct wire_reply *w, struct buf *buf, const struct wire_origin *origin,
                       bool spaced, uint64_t own_msg_id, const char *type)
@@ -243,7 +297,7 @@ void wire_reply_begin(struct wire_reply *w, struct buf *buf, const struct wire_o
         wire_reply_string(w, "dest", origin->src.data, origin->src.len);
         wire_reply_open_object(w, "body");
     }
-    wire_reply_str(w, "type", type);
+    add_own_word(w, "type", type);
     if (origin != NULL && origin->has_msg_id)
         wire_reply_u64(w, "in_reply_to", origin->msg_id);
 }
@@ -284,6 +338,32 @@ void wire_reply_undo(struct wire_reply *w)
 {
     rid_assert(w->buf->len >= w->start);
     w->buf->len = w->start;
+}
+
+static char *put(char *p, struct wire_slice text)
+{
+    memcpy(p, text.data, text.len);
+    return p + text.len;
+}
+
+bool wire_reply_in_one(struct buf *buf, const struct wire_reply_frame *f, uint64_t in_reply_to,
+                       struct wire_slice value, uint64_t index)
+{
+    static const struct wire_slice null = {"null", 4};
+    const struct wire_slice text = value.data != NULL ? value : null;
+    const size_t room = f->head.len + f->before_value.len + text.len + f->before_index.len +
+                        f->tail.len + (size_t)2 * DIGITS_MAX;
+    char *p = buf_reserve(buf, room);
+
+    if (p == NULL)
+        return false;
+    p = put_u64(put(p, f->head), in_reply_to);
+    p = put(put(p, f->before_value), text);
+    if (f->before_index.len > 0)
+        p = put_u64(put(p, f->before_index), index);
+    p = put(p, f->tail);
+    buf->len = (size_t)(p - (char *)buf->data);
+    return true;
 }
 
 void wire_reply_begin_error(struct wire_reply *w, struct buf *buf, const struct wire_origin *origin,

@@ -67,6 +67,18 @@ int wire_reply_end(struct wire_reply *w);
 size_t wire_reply_len(const struct wire_reply *w);
 void wire_reply_undo(struct wire_reply *w);
 
+/* A whole reply, bare and without spaces, in one piece: what a field by field writer gives where
+ * all but two numbers and a value is known before. */
+struct wire_reply_frame {
+    struct wire_slice head;         /* {"type":"x_ok","in_reply_to": */
+    struct wire_slice before_value; /* ,"value": */
+    struct wire_slice before_index; /* ,"read_at_index": or nothing, then there is no index */
+    struct wire_slice tail;         /* all behind it, '\n' included */
+};
+/* False: no memory, nothing was written. value absent (data NULL): null. */
+bool wire_reply_in_one(struct buf *buf, const struct wire_reply_frame *f, uint64_t in_reply_to,
+                       struct wire_slice value, uint64_t index);
+
 /* Begins an error: type, in_reply_to, code, text, error, definite are written; add what the row
  * carries, then end. A pair that errors.h does not know (code -1) is written as 13, not
  * definite. */

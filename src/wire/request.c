@@ -19,55 +19,65 @@
 /* ---- the table of types ---- */
 
 struct request_kind {
-    const char *name;
+    struct wire_slice name;
     unsigned fields;
 };
 
+#define NAME(text)                                                                                 \
+    {                                                                                              \
+        text, sizeof(text) - 1                                                                     \
+    }
 static const struct request_kind kinds[] = {
-    [0] = {"none", 0},
-    [WIRE_REQ_READ_INDEX] = {"read_index", FIELD_KEY},
-    [WIRE_REQ_READ_VIA_LOG] = {"read_via_log", FIELD_KEY},
-    [WIRE_REQ_COMPARE] = {"compare_read_methods", FIELD_COMPARE},
-    [WIRE_REQ_BATCH_READ_INDEX] = {"batch_read_index", FIELD_KEYS},
-    [WIRE_REQ_FOLLOWER_READ] = {"follower_read", FIELD_KEY},
-    [WIRE_REQ_LEASE_READ] = {"lease_read", FIELD_KEY},
-    [WIRE_REQ_LOCAL_READ] = {"local_read", FIELD_KEY | FIELD_STALE | FIELD_TOKEN},
-    [WIRE_REQ_READ] = {"read", FIELD_KEY | FIELD_VIA},
-    [WIRE_REQ_SCAN] = {"scan", FIELD_SCAN | FIELD_VIA | FIELD_TOKEN},
-    [WIRE_REQ_WRITE] = {"write", FIELD_KEY | FIELD_VALUE | FIELD_SESSION},
-    [WIRE_REQ_CAS] = {"cas", FIELD_KEY | FIELD_CAS | FIELD_SESSION},
-    [WIRE_REQ_DELETE] = {"delete", FIELD_KEY | FIELD_SESSION},
-    [WIRE_REQ_OPEN_SESSION] = {"open_session", 0},
-    [WIRE_REQ_INIT] = {"init", FIELD_INIT},
-    [WIRE_REQ_PING] = {"ping", 0},
-    [WIRE_REQ_STATUS] = {"status", 0},
-    [WIRE_REQ_EVENTS] = {"events", FIELD_EVENTS},
-    [WIRE_REQ_SLOW] = {"slow", 0},
-    [WIRE_REQ_MEMBERS] = {"members", 0},
-    [WIRE_REQ_TRANSFER_LEADER] = {"transfer_leader", FIELD_TO},
-    [WIRE_REQ_SNAPSHOT] = {"snapshot", 0},
-    [WIRE_REQ_SNAPSHOT_PART] = {"snapshot_part", FIELD_PART},
-    [WIRE_REQ_MEMBER_ADD] = {"member_add", FIELD_MEMBER | FIELD_ADDRS},
-    [WIRE_REQ_MEMBER_REMOVE] = {"member_remove", FIELD_MEMBER},
-    [WIRE_REQ_MEMBER_PROMOTE] = {"member_promote", FIELD_MEMBER},
-    [WIRE_REQ_MEMBER_DEMOTE] = {"member_demote", FIELD_MEMBER},
-    [WIRE_REQ_MEMBER_SET_ADDR] = {"member_set_addr", FIELD_MEMBER | FIELD_ADDRS},
-    [WIRE_REQ_MEMBER_REPLACE] = {"member_replace", FIELD_MEMBER | FIELD_ADDRS | FIELD_OLD},
-    [WIRE_REQ_MEMBER_REJOIN] = {"member_rejoin", FIELD_MEMBER},
-    [WIRE_REQ_UNKNOWN] = {"unknown", 0},
-    [WIRE_REQ_PEER] = {"peer", 0},
+    [0] = {NAME("none"), 0},
+    [WIRE_REQ_READ_INDEX] = {NAME("read_index"), FIELD_KEY},
+    [WIRE_REQ_READ_VIA_LOG] = {NAME("read_via_log"), FIELD_KEY},
+    [WIRE_REQ_COMPARE] = {NAME("compare_read_methods"), FIELD_COMPARE},
+    [WIRE_REQ_BATCH_READ_INDEX] = {NAME("batch_read_index"), FIELD_KEYS},
+    [WIRE_REQ_FOLLOWER_READ] = {NAME("follower_read"), FIELD_KEY},
+    [WIRE_REQ_LEASE_READ] = {NAME("lease_read"), FIELD_KEY},
+    [WIRE_REQ_LOCAL_READ] = {NAME("local_read"), FIELD_KEY | FIELD_STALE | FIELD_TOKEN},
+    [WIRE_REQ_READ] = {NAME("read"), FIELD_KEY | FIELD_VIA},
+    [WIRE_REQ_SCAN] = {NAME("scan"), FIELD_SCAN | FIELD_VIA | FIELD_TOKEN},
+    [WIRE_REQ_WRITE] = {NAME("write"), FIELD_KEY | FIELD_VALUE | FIELD_SESSION},
+    [WIRE_REQ_CAS] = {NAME("cas"), FIELD_KEY | FIELD_CAS | FIELD_SESSION},
+    [WIRE_REQ_DELETE] = {NAME("delete"), FIELD_KEY | FIELD_SESSION},
+    [WIRE_REQ_OPEN_SESSION] = {NAME("open_session"), 0},
+    [WIRE_REQ_INIT] = {NAME("init"), FIELD_INIT},
+    [WIRE_REQ_PING] = {NAME("ping"), 0},
+    [WIRE_REQ_STATUS] = {NAME("status"), 0},
+    [WIRE_REQ_EVENTS] = {NAME("events"), FIELD_EVENTS},
+    [WIRE_REQ_SLOW] = {NAME("slow"), 0},
+    [WIRE_REQ_MEMBERS] = {NAME("members"), 0},
+    [WIRE_REQ_TRANSFER_LEADER] = {NAME("transfer_leader"), FIELD_TO},
+    [WIRE_REQ_SNAPSHOT] = {NAME("snapshot"), 0},
+    [WIRE_REQ_SNAPSHOT_PART] = {NAME("snapshot_part"), FIELD_PART},
+    [WIRE_REQ_MEMBER_ADD] = {NAME("member_add"), FIELD_MEMBER | FIELD_ADDRS},
+    [WIRE_REQ_MEMBER_REMOVE] = {NAME("member_remove"), FIELD_MEMBER},
+    [WIRE_REQ_MEMBER_PROMOTE] = {NAME("member_promote"), FIELD_MEMBER},
+    [WIRE_REQ_MEMBER_DEMOTE] = {NAME("member_demote"), FIELD_MEMBER},
+    [WIRE_REQ_MEMBER_SET_ADDR] = {NAME("member_set_addr"), FIELD_MEMBER | FIELD_ADDRS},
+    [WIRE_REQ_MEMBER_REPLACE] = {NAME("member_replace"), FIELD_MEMBER | FIELD_ADDRS | FIELD_OLD},
+    [WIRE_REQ_MEMBER_REJOIN] = {NAME("member_rejoin"), FIELD_MEMBER},
+    [WIRE_REQ_UNKNOWN] = {NAME("unknown"), 0},
+    [WIRE_REQ_PEER] = {NAME("peer"), 0},
 };
+#undef NAME
 #define N_KINDS (sizeof(kinds) / sizeof(kinds[0]))
 
 const char *wire_request_type_name(enum wire_request_type type)
 {
-    return (size_t)type < N_KINDS ? kinds[type].name : "unknown";
+    return kinds[(size_t)type < N_KINDS ? type : WIRE_REQ_UNKNOWN].name.data;
+}
+
+struct wire_slice wire_request_type_text(enum wire_request_type type)
+{
+    return kinds[(size_t)type < N_KINDS ? type : WIRE_REQ_UNKNOWN].name;
 }
 
 enum wire_request_type wire_request_type_find(const char *name, size_t len)
 {
     for (size_t i = WIRE_REQ_READ_INDEX; i < WIRE_REQ_UNKNOWN; i++)
-        if (strlen(kinds[i].name) == len && memcmp(kinds[i].name, name, len) == 0)
+        if (kinds[i].name.len == len && memcmp(kinds[i].name.data, name, len) == 0)
             return (enum wire_request_type)i;
     return WIRE_REQ_UNKNOWN;
 }
@@ -520,7 +530,7 @@ static bool is_blank(const char *line, size_t len)
 int wire_request_decode(struct wire_decoder *d, const char *line, size_t len,
                         struct wire_request *ret, struct wire_refused *ret_refused)
 {
-    if (wire_request_decode_fast(line, len, ret))
+    if (wire_request_decode_fast(d, line, len, ret))
         return 0;
     if (is_blank(line, len))
         return WIRE_REQUEST_BLANK;

@@ -84,6 +84,8 @@ struct wire_decoder {
 /* WIRE_REQ_UNKNOWN: none of ours. */
 enum wire_request_type wire_request_type_find(const char *name, size_t len);
 unsigned wire_request_type_fields(enum wire_request_type type);
+/* Its name, static. */
+struct wire_slice wire_request_type_text(enum wire_request_type type);
 
 /* Fills d->refused but for origin; field NULL: the whole line. Returns WIRE_REQUEST_REFUSED. */
 int wire_refuse(struct wire_decoder *d, enum wire_error error, const char *field, uint64_t limit,
@@ -108,7 +110,8 @@ int wire_request_take_count32(struct wire_decoder *d, const json_t *body, const 
                               uint32_t max, uint32_t *ret);
 
 /* A strict scanner for the commonest lines. False: it has no opinion, use the other. */
-bool wire_request_decode_fast(const char *line, size_t len, struct wire_request *ret);
+bool wire_request_decode_fast(struct wire_decoder *d, const char *line, size_t len,
+                              struct wire_request *ret);
 /* The decoder for all lines, whose word counts; a test holds both against each other. As
  * wire_request_decode(). */
 int wire_request_decode_json(struct wire_decoder *d, const char *line, size_t len,

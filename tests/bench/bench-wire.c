@@ -1,5 +1,5 @@
-/* Nanoseconds per decoded read_index line, by both decoders, and per formatted reply. A compass,
- * not a test: run it twice on a quiet machine and compare ratios. */
+/* Nanoseconds per decoded line of a read and of writes, by both decoders, and per formatted reply.
+ * A compass, not a test: run it twice on a quiet machine and compare ratios. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +14,12 @@
 #define ROUNDS 300000u
 
 static const char line[] = "{\"type\":\"read_index\",\"msg_id\":123456,\"key\":\"user/4711/name\"}";
+static const char write_line[] =
+    "{\"type\":\"write\",\"msg_id\":123456,\"key\":\"user/4711/name\",\"value\":\"a value of some "
+    "thirty-two bytes\"}";
+static const char object_line[] =
+    "{\"type\":\"write\",\"msg_id\":123456,\"key\":\"user/4711/name\",\"value\":{\"name\":\"Ada\", "
+    "\"born\":1815,\"tags\":[\"a\",1.50,null]}}";
 static const char value_text[] = "\"a value of some thirty-two bytes\"";
 
 static struct wire_decoder *decoder;
@@ -23,12 +29,35 @@ static struct buf out;
 
 static int decode_fast(void)
 {
-    return wire_request_decode_fast(line, sizeof(line) - 1, &request) ? 0 : 1;
+    return wire_request_decode_fast(decoder, line, sizeof(line) - 1, &request) ? 0 : 1;
 }
 
 static int decode_json(void)
 {
     return wire_request_decode_json(decoder, line, sizeof(line) - 1, &request, &refused);
+}
+
+static int decode_write_fast(void)
+{
+    return wire_request_decode_fast(decoder, write_line, sizeof(write_line) - 1, &request) ? 0 : 1;
+}
+
+static int decode_write_json(void)
+{
+    return wire_request_decode_json(decoder, write_line, sizeof(write_line) - 1, &request,
+                                    &refused);
+}
+
+static int decode_object_fast(void)
+{
+    return wire_request_decode_fast(decoder, object_line, sizeof(object_line) - 1, &request) ? 0
+                                                                                             : 1;
+}
+
+static int decode_object_json(void)
+{
+    return wire_request_decode_json(decoder, object_line, sizeof(object_line) - 1, &request,
+                                    &refused);
 }
 
 static int format_reply(const struct wire_origin *origin, bool spaced)
@@ -92,7 +121,7 @@ static int measure(const char *name, int (*what)(void))
         if (took_us < best_us)
             best_us = took_us;
     }
-    printf("%-32s %8.1f ns\n", name, (double)best_us * 1000.0 / (ROUNDS / 5));
+    printf("%-36s %8.1f ns\n", name, (double)best_us * 1000.0 / (ROUNDS / 5));
     return 0;
 }
 
@@ -105,6 +134,10 @@ int main(void)
         return 1;
     r = measure("decode read_index, fast", decode_fast);
     r |= measure("decode read_index, jansson", decode_json);
+    r |= measure("decode write, fast", decode_write_fast);
+    r |= measure("decode write, jansson", decode_write_json);
+    r |= measure("decode write of an object, fast", decode_object_fast);
+    r |= measure("decode write of an object, jansson", decode_object_json);
     r |= measure("reply read_index_ok, bare", reply_bare);
     r |= measure("reply read_index_ok, envelope", reply_envelope_spaced);
     r |= measure("equality, other order", value_equal);

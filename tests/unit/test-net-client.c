@@ -16,6 +16,8 @@
 
 enum inside { INSIDE_NOTHING, INSIDE_LINE, INSIDE_TOO_LONG, INSIDE_OPENED, INSIDE_CLOSED };
 
+#define N_READ_US 8u
+
 struct host {
     struct pump pump;
     struct client_port *port;
@@ -41,6 +43,7 @@ struct host {
     unsigned agains;  /* so many times a line that begins with l is wanted once more */
     unsigned n_again; /* and was */
     const char *again_line;
+    uint64_t read_us[N_READ_US]; /* when the last lines were read */
     uint64_t line_cost_us; /* so long it takes to do what a line that begins with x says */
     unsigned spent_after;  /* lines of a turn; 0: never */
     bool urgent;           /* something else is to be done first */
@@ -86,6 +89,7 @@ static bool on_line(void *ctx, struct client_conn *c, const char *line, size_t l
     assert_int_equal(buf_add_format(&h->lines, "%llu:", (unsigned long long)line_no), 0);
     assert_int_equal(buf_add(&h->lines, line, len), 0);
     assert_int_equal(buf_add_u8(&h->lines, '\n'), 0);
+    h->read_us[h->n_lines % N_READ_US] = client_port_read_us(h->port);
     h->n_lines++;
     h->n_lines_turn++;
     if (len > 0 && line[0] == 'x')
@@ -1078,6 +1082,34 @@ static void net_client__who_costs_little_comes_first(void **state)
     for (unsigned i = 0; i < N_FLOOD; i++)
         raw_close(&flood[i]);
     raw_close(&good);
+    host_close(h);
+}
+
+/* Lines that were read together came together; who was read later came later, by what those before
+ * him took. */
+static void net_client__lines_have_a_time(void **state)
+{
+    struct client_port_conf conf = {.in_flight = 8};
+    struct host *h = *state;
+    struct raw first;
+    struct raw second;
+    uint64_t began_us;
+
+    host_open(h, &conf);
+    h->line_cost_us = 100;
+    host_connect(h, &first);
+    host_connect(h, &second);
+    time_passes(5000);
+    began_us = test_time.now_us;
+    raw_send(&h->pump, &first, "x1\nx2\n", 6);
+    raw_send(&h->pump, &second, "x3\nx4\n", 6);
+    PUMP_UNTIL(&h->pump, h->n_lines == 4);
+    assert_true(h->read_us[0] == began_us);
+    assert_true(h->read_us[1] == began_us);
+    assert_true(h->read_us[2] == began_us + 200);
+    assert_true(h->read_us[3] == began_us + 200);
+    raw_close(&first);
+    raw_close(&second);
     host_close(h);
 }
 
@@ -2488,6 +2520,7 @@ int main(void)
         CASE(net_client__one_turn_in_a_pass),
         CASE(net_client__a_turn_that_was_ended),
         CASE(net_client__all_clients_cannot_hold_the_loop),
+        CASE(net_client__lines_have_a_time),
         CASE(net_client__who_costs_little_comes_first),
         CASE(net_client__those_who_take_much_give_way),
         CASE(net_client__heavy_requests_are_few_at_once),

@@ -7,6 +7,7 @@
 #include <limits.h>
 
 #include "base/cleanup.h"
+#include "base/keep.h"
 #include "service/service_int.h"
 
 #define CONNS_MAX 8
@@ -863,6 +864,93 @@ static void service__envelopes_are_turned_round(void **state)
         "{\"type\":\"pong\",\"node\":\"n1\",\"role\":\"follower\",\"term\":1,\"applied_index\":1}");
     say(c, ping);
     assert_non_null(strstr(take(c), "\"msg_id\":2}}"));
+    host_done(&h);
+}
+
+/* A bare line and one in an envelope are answered by the same members, whichever way they are
+ * written (WIRE-5). */
+static void expect_alike(struct host *h, struct conn *c, const char *body)
+{
+    char line[512];
+    char *bare;
+    const char *got;
+
+    say(c, body);
+    settle(h);
+    bare = strdup(take(c));
+    assert_non_null(bare);
+    assert_int_equal(bare[strlen(bare) - 2], '}');
+    bare[strlen(bare) - 2] = '\0'; /* the end of it is not that of a body */
+    (void)snprintf(line, sizeof(line), "{\"src\":\"c1\",\"dest\":\"n1\",\"body\":%s}", body);
+    say(c, line);
+    settle(h);
+    got = strstr(take(c), "\"body\":");
+    assert_non_null(got);
+    got += strlen("\"body\":");
+    if (strncmp(got, bare, strlen(bare)) != 0 ||
+        strncmp(got + strlen(bare), ",\"msg_id\":", 10) != 0)
+        fail_msg("%s and %s", bare, got);
+    free(bare);
+}
+
+static void service__replies_in_one_piece_are_as_others(void **state)
+{
+    static const char *const types[] = {"read_index", "lease_read", "local_read", "follower_read",
+                                        "read"};
+    static const char *const ids[] = {"0", "9", "10", "99", "100", "12345", "9007199254740991"};
+    static const char *const keys[] = {"\"x\"", "\"empty\"", "\"none\"", "7"};
+    struct host h;
+    struct conn *c = open_leader(&h);
+
+    (void)state;
+    exchange(&h, c, "{\"type\":\"write\",\"key\":\"x\",\"value\":{\"a\":[\"\\u00e4\\n\",1.5]}}",
+             "{\"type\":\"write_ok\"}");
+    exchange(&h, c, "{\"type\":\"write\",\"key\":\"empty\",\"value\":\"\"}",
+             "{\"type\":\"write_ok\"}");
+    exchange(&h, c, "{\"type\":\"write\",\"key\":7,\"value\":null}", "{\"type\":\"write_ok\"}");
+    for (unsigned t = 0; t < 5; t++)
+        for (unsigned i = 0; i < 7; i++)
+            for (unsigned k = 0; k < 4; k++) {
+                char body[256];
+
+                (void)snprintf(body, sizeof(body), "{\"type\":\"%s\",\"msg_id\":%s,\"key\":%s}",
+                               types[t], ids[i], keys[k]);
+                expect_alike(&h, c, body);
+            }
+    host_done(&h);
+}
+
+/* What is kept of requests that are over: as much as one size holds, so many, and none of those
+ * that are under way. */
+#define N_MANY (REQUESTS_KEPT_MAX * 2)
+static void service__memory_of_requests_is_used_again(void **state)
+{
+    struct host h;
+    struct conn *c = open_leader(&h);
+    struct service *s = h.services[0];
+    static const char begin[] = "{\"type\":\"read_index_ok\",\"in_reply_to\":";
+    struct buf line = BUF_INIT;
+
+    (void)state;
+    for (unsigned round = 0; round < 3; round++) {
+        for (unsigned i = 0; i < N_MANY; i++) {
+            buf_reset(&line, SIZE_MAX);
+            assert_int_equal(
+                buf_add_format(&line, "{\"type\":\"read_index\",\"msg_id\":%u,\"key\":\"%0*u\"}", i,
+                               i % 7 == 0 ? 400 : 1 + (int)(i % REQUEST_KEY_BYTES), i),
+                0);
+            assert_false(service_line(c->sc, (const char *)line.data, line.len, 1));
+        }
+        service_conn_check(c->sc);
+        assert_int_equal(service_n_pending(s), N_MANY);
+        settle(&h);
+        service_conn_check(c->sc);
+        assert_int_equal(service_n_pending(s), 0);
+        assert_int_equal(s->n_kept, KEEP_FREE ? REQUESTS_KEPT_MAX : 0);
+        for (const char *p = take(c); *p != '\0'; p = strchr(p, '\n') + 1)
+            assert_memory_equal(p, begin, sizeof(begin) - 1);
+    }
+    buf_done(&line);
     host_done(&h);
 }
 
@@ -2891,6 +2979,8 @@ int main(void)
         cmocka_unit_test(service__a_repeated_write_has_the_first_answer),
         cmocka_unit_test(service__sessions_that_are_not_there),
         cmocka_unit_test(service__envelopes_are_turned_round),
+        cmocka_unit_test(service__replies_in_one_piece_are_as_others),
+        cmocka_unit_test(service__memory_of_requests_is_used_again),
         cmocka_unit_test(service__what_it_cannot_do_is_refused),
         cmocka_unit_test(service__a_change_of_the_members_is_answered),
         cmocka_unit_test(service__each_type_needs_a_role),

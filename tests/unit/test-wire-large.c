@@ -719,7 +719,7 @@ static uint64_t decode_ns(struct wire_decoder *d, const char *line)
         uint64_t ns;
 
         (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &from);
-        assert_int_equal(wire_request_decode(d, line, strlen(line), &q, &refused), 0);
+        assert_int_equal(wire_request_decode_json(d, line, strlen(line), &q, &refused), 0);
         (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &to);
         ns = (uint64_t)(to.tv_sec - from.tv_sec) * 1000000000u + (uint64_t)to.tv_nsec -
              (uint64_t)from.tv_nsec;

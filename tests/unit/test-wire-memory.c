@@ -108,6 +108,37 @@ static void memory__decoder(void **state)
     assert_true(fail_each(decode_cas) > 20);
 }
 
+/* The quick decoder needs memory for a value. Without it it has no opinion, and the full one says
+ * what becomes of the line: all of it or -ENOMEM. */
+static void memory__quick_decoder(void **state)
+{
+    static const char line[] =
+        "{\"type\":\"cas\",\"key\":\"k\",\"from\":\"................................"
+        "......................................\",\"to\":[1,2.50,\"\\u00e4\"]}";
+    static struct wire_request request;
+    bool failed = true;
+
+    (void)state;
+    for (unsigned i = 1; failed; i++) {
+        struct wire_decoder *d = NULL;
+        struct wire_refused refused;
+        int r;
+
+        assert_int_equal(wire_decoder_new(&d), 0);
+        n_until_failure = i;
+        r = wire_request_decode(d, line, sizeof(line) - 1, &request, &refused);
+        failed = n_until_failure == 0;
+        n_until_failure = 0;
+        assert_true(r == 0 || (failed && r == -ENOMEM));
+        if (r == 0) {
+            assert_int_equal(request.from.len, 72);
+            assert_int_equal(request.value.len, strlen("[1,2.5,\"..\"]"));
+        }
+        assert_true(failed || i > 1);
+        wire_decoder_free(d);
+    }
+}
+
 static char *long_line;
 static size_t long_len;
 static bool is_cut;
@@ -261,9 +292,13 @@ static void memory__equality_needs_none(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(memory__decoder), cmocka_unit_test(memory__long_lines),
-        cmocka_unit_test(memory__reply),   cmocka_unit_test(memory__frames),
-        cmocka_unit_test(memory__value),   cmocka_unit_test(memory__equality_needs_none),
+        cmocka_unit_test(memory__decoder),
+        cmocka_unit_test(memory__long_lines),
+        cmocka_unit_test(memory__quick_decoder),
+        cmocka_unit_test(memory__reply),
+        cmocka_unit_test(memory__frames),
+        cmocka_unit_test(memory__value),
+        cmocka_unit_test(memory__equality_needs_none),
     };
 
     return cmocka_run_group_tests_name("wire-memory", tests, NULL, NULL);

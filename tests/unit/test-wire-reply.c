@@ -195,6 +195,32 @@ static void write_all(struct wire_reply *w)
     wire_reply_str(w, "text", "\xff:,\t");
 }
 
+/* Numbers of every length, next to where it changes. */
+static void reply__numbers_are_printed_by_hand(void **state)
+{
+    uint64_t power = 1;
+
+    (void)state;
+    for (unsigned i = 0; i <= 20; i++) {
+        const uint64_t near[] = {power - 1, power, power + 1, power * 9 / 7, UINT64_MAX};
+
+        for (unsigned j = 0; j < sizeof(near) / sizeof(near[0]); j++) {
+            cleanup_buf struct buf b = BUF_INIT;
+            struct wire_reply w;
+            char want[64];
+
+            wire_reply_begin(&w, &b, NULL, false, 0, "x");
+            wire_reply_u64(&w, "n", near[j]);
+            assert_int_equal(wire_reply_end(&w), 0);
+            assert_int_equal(buf_add_u8(&b, 0), 0);
+            (void)snprintf(want, sizeof(want), "{\"type\":\"x\",\"n\":%llu}\n",
+                           (unsigned long long)near[j]);
+            assert_string_equal((const char *)b.data, want);
+        }
+        power *= 10;
+    }
+}
+
 /* The spaced form is what jansson prints of the compact one. */
 static void reply__spaced_is_the_default_form_of_jansson(void **state)
 {
@@ -387,6 +413,7 @@ int main(void)
         cmocka_unit_test(reply__an_envelope_comes_back_swapped),
         cmocka_unit_test(reply__milliseconds),
         cmocka_unit_test(reply__keys),
+        cmocka_unit_test(reply__numbers_are_printed_by_hand),
         cmocka_unit_test(reply__spaced_is_the_default_form_of_jansson),
         cmocka_unit_test(reply__undo_leaves_what_was_before),
         cmocka_unit_test(reply__refused_lines),
