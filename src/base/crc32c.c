@@ -93,6 +93,26 @@ __attribute__((target("sse4.2"))) static uint64_t add_three_parts(uint64_t c,
     return move_over_part(move_over_part(c) ^ second) ^ third;
 }
 
+/* Less than eight bytes. */
+__attribute__((target("sse4.2"))) static uint32_t add_tail(uint32_t c, const unsigned char *p,
+                                                           size_t len)
+{
+    uint32_t four;
+    uint16_t two;
+
+    if ((len & 4) != 0) {
+        memcpy(&four, p, sizeof(four));
+        c = __builtin_ia32_crc32si(c, four);
+        p += sizeof(four);
+    }
+    if ((len & 2) != 0) {
+        memcpy(&two, p, sizeof(two));
+        c = __builtin_ia32_crc32hi(c, two);
+        p += sizeof(two);
+    }
+    return (len & 1) != 0 ? __builtin_ia32_crc32qi(c, *p) : c;
+}
+
 __attribute__((target("sse4.2"))) static uint32_t crc32c_sse42(uint32_t crc, const void *data,
                                                                size_t len)
 {
@@ -107,9 +127,7 @@ __attribute__((target("sse4.2"))) static uint32_t crc32c_sse42(uint32_t crc, con
         c = __builtin_ia32_crc32di(c, word_at(p));
         p += 8;
     }
-    while (len-- > 0)
-        c = __builtin_ia32_crc32qi((uint32_t)c, *p++);
-    return ~(uint32_t)c;
+    return ~add_tail((uint32_t)c, p, len);
 }
 #endif
 

@@ -100,8 +100,9 @@ static int put_entry(struct kv *kv, MDB_txn *txn, const struct memtable_entry *e
     return 0;
 }
 
-/* In the order of the keys: neighbours stand on one page. */
-static int put_entries(struct kv *kv, MDB_txn *txn)
+/* Of a tree that does not stay in the processor's caches, in the order of the keys: neighbours stand
+ * on one page. */
+static int put_sorted(struct kv *kv, MDB_txn *txn)
 {
     cleanup_free struct memtable_entry **entries = NULL;
     unsigned n = 0;
@@ -111,6 +112,18 @@ static int put_entries(struct kv *kv, MDB_txn *txn)
         return err_origin(err_say(-ENOMEM, "cannot store what was applied: out of memory"));
     for (unsigned i = 0; rc == 0 && i < n; i++)
         rc = put_entry(kv, txn, entries[i]);
+    return err_trace(rc);
+}
+
+static int put_entries(struct kv *kv, MDB_txn *txn)
+{
+    const struct memtable *m = &kv->memtable;
+    int rc = 0;
+
+    if (kv->leaf_pages > KV_MEMTABLE_PAGES)
+        return put_sorted(kv, txn);
+    for (unsigned i = 0; rc == 0 && i < m->n; i++)
+        rc = put_entry(kv, txn, m->entries[i]);
     return err_trace(rc);
 }
 

@@ -149,10 +149,13 @@ struct raft_entry_id raft_log_last(const struct raft_log *l)
 
 const struct raft_entry *raft_log_get(const struct raft_log *l, raft_index index)
 {
+    const struct raft_entry *e;
+
     if (index < l->first_cached || index > l->last_index)
         return NULL;
-    rid_assert(slot(l, index)->id.index == index);
-    return slot(l, index);
+    e = slot(l, index);
+    rid_assert(e->id.index == index);
+    return e;
 }
 
 raft_index raft_log_first_of_term(const struct raft_log *l, raft_index index)

@@ -118,6 +118,8 @@ static const struct fake_step *take_line(struct connection *c, const char *line)
     for (size_t i = 0; i < s->n_steps && found == NULL; i++) {
         const struct fake_step *step = &s->steps[i];
 
+        if (step->action == FAKE_REPLY_AFTER && s->used[i + 1] == 0)
+            continue;
         if (step->times != 0 && s->used[i] >= step->times)
             continue;
         if (step->match != NULL && strstr(line, step->match) == NULL)
@@ -145,6 +147,7 @@ static bool answer(struct connection *c, const char *line)
         return true;
     switch (step->action) {
     case FAKE_REPLY:
+    case FAKE_REPLY_AFTER:
         send_reply(fd, step->reply, line, SIZE_MAX);
         return true;
     case FAKE_REPLY_BYTEWISE:

@@ -19,6 +19,7 @@ enum fake_action {
     FAKE_STALL, /* no answer, and nothing is read until fake_stop() or fake_go_on(), not even the end */
     FAKE_FLOOD,           /* 2 MiB without a newline */
     FAKE_HOLD,            /* none until fake_answer() */
+    FAKE_REPLY_AFTER,     /* as FAKE_REPLY, from when the step behind it in the list was taken */
 };
 
 struct fake_step {

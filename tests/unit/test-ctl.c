@@ -1271,9 +1271,11 @@ static void ctl__compare_shows_where_the_times_lie(void **state)
 static void ctl__compare_all_asks_two_nodes(void **state)
 {
     static const struct fake_step leading[] = {
-        {"\"status\"", FAKE_REPLY,
+        /* It runs once it was asked for, and not before. */
+        {"\"status\"", FAKE_REPLY_AFTER,
          STATUS("n1", "leader", ",\"compare\":{\"done\":5,\"total\":100000}"), 0},
         {"\"only\":true", FAKE_SILENT, NULL, 0},
+        {"\"status\"", FAKE_REPLY, STATUS("n1", "leader", ""), 0},
         {"\"compare_read_methods\"", FAKE_REPLY,
          COMPARE_OK("true",
                     ",\"node\":\"n1\",\"writes\":true,\"values_seen\":9,\"methods\":[" FIGURES(
