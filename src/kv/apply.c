@@ -72,6 +72,8 @@ int kv_value_get(struct kv *kv, struct wire_slice key, struct command_value *ret
     MDB_val v;
     int rc;
 
+    if (e == NULL)
+        e = memtable_find(&kv->flushed, key);
     if (ret_in_file != NULL)
         *ret_in_file = e == NULL;
     if (e != NULL)
@@ -416,6 +418,19 @@ static void keep(struct kv *kv)
     kv_publish(kv);
 }
 
+/* What was written of late is asked for again before long, and written again: until the next time
+ * it is found without the file. */
+static void set_aside(struct kv *kv)
+{
+    const struct memtable stored = kv->memtable;
+
+    memtable_clear(&kv->flushed);
+    kv->memtable = kv->flushed;
+    kv->flushed = stored;
+    if (kv->conf.memtable_keys != 0)
+        memtable_clear(&kv->flushed);
+}
+
 /* 0: file and memory are one. */
 static int flush_pending(struct kv *kv)
 {
@@ -424,7 +439,7 @@ static int flush_pending(struct kv *kv)
     if (rc != 0)
         return err_trace(rc);
     keep(kv);
-    memtable_clear(&kv->memtable);
+    set_aside(kv);
     return 0;
 }
 

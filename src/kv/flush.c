@@ -100,8 +100,8 @@ static int put_entry(struct kv *kv, MDB_txn *txn, const struct memtable_entry *e
     return 0;
 }
 
-/* Of a tree that does not stay in the processor's caches, in the order of the keys: neighbours stand
- * on one page. */
+/* Of a tree that does not stay in the processor's caches, in the order of the keys: neighbours
+ * stand on one page. */
 static int put_sorted(struct kv *kv, MDB_txn *txn)
 {
     cleanup_free struct memtable_entry **entries = NULL;

@@ -53,6 +53,7 @@ static void kv_free(struct kv *kv)
     range_forget_file(kv);
     absent_forget_file(&kv->absent);
     memtable_done(&kv->memtable);
+    memtable_done(&kv->flushed);
     kv_clear_leavings(kv);
     (void)pthread_mutex_destroy(&kv->leavings_lock);
     (void)pthread_mutex_destroy(&kv->stats_lock);
@@ -203,6 +204,7 @@ static struct kv *kv_new(const struct kv_conf *conf)
     (void)pthread_rwlock_init(&kv->map_lock, NULL);
     copying_init(&kv->copying);
     memtable_init(&kv->memtable);
+    memtable_init(&kv->flushed);
     kv->map_bytes_max = conf->map_bytes_max;
     kv->incarnation = conf->incarnation;
     kv->group = conf->group;
@@ -399,6 +401,7 @@ static void forget_file(struct kv *kv)
     kv->committed = (struct kv_meta){0};
     kv->stored = kv->committed;
     memtable_clear(&kv->memtable);
+    memtable_clear(&kv->flushed);
     kv->committed_ring = (struct digest_ring){0};
     kv->pending_ring = kv->committed_ring;
     scrub_forget_file(kv->scrub);

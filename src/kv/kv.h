@@ -61,8 +61,8 @@ struct kv_conf {
     uint64_t incarnation;
     uint16_t group; /* whose state it is: one group exists, 0; another one has a file of its own */
     unsigned readers_max; /* 0: 16 */
-    /* The most keys that were applied and are not in the file; 0: as many as are good for speed.
-     * 1: after each kv_commit() all are. */
+    /* The most keys that were applied and are not in the file; 0: as many as are good for speed,
+     * and those that were stored last are found without it. 1: after each kv_commit() all are. */
     unsigned memtable_keys;
     const char *boot_id; /* NULL: the kernel's; a test gives its own, 36 characters */
 };

@@ -47,6 +47,7 @@ struct kv {
     bool applying;            /* between kv_begin() and kv_commit() */
     bool write_failed;        /* the transaction can only be aborted */
     struct memtable memtable; /* what the file does not hold yet */
+    struct memtable flushed;  /* what it was given last: the file has the same */
     struct kv_meta stored;    /* as the file has it */
     uint64_t used_bytes;      /* of it, and pages with keys */
     uint64_t leaf_pages;

@@ -7,13 +7,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <lmdb.h>
 
 #include "base/crc32c.h"
 #include "base/err.h"
 #include "base/limits.h"
-#include "kv/memtable_int.h"
+#include "kv/kv_int.h"
 
 /* ---- the table ---- */
 
@@ -550,6 +551,37 @@ static void kv_memtable__a_clean_end_without_room_is_an_earlier_one(void **state
     assert_int_equal(kv_last_applied(f->kv).index, 10);
 }
 
+/* Killed with all that was applied in memory, and started on a disk that is full by then, a node
+ * must find blocks for it: there is no more in memory than blocks were taken ahead. */
+static void kv_memtable__waits_only_for_what_has_blocks(void **state)
+{
+    struct fixture *f = *state;
+    raft_index stored;
+
+    f->conf.memtable_keys = 0;
+    f->conf.ahead_bytes_max = 96u << 10;
+    kv_up(f);
+    for (unsigned i = 0; i < 40; i++) {
+        struct stat st;
+        char path[5000];
+
+        (void)write_many(f, 64, UINT32_MAX, 200);
+        path_of(f, "data.mdb", path, sizeof(path));
+        assert_int_equal(stat(path, &st), 0);
+        /* The blocks that it has are those that it needs, and those ahead. */
+        if (kv_last_applied(f->kv).index == f->kv->stored.last_applied.index)
+            continue;
+        assert_true((uint64_t)st.st_blocks * 512 >= (f->kv->used_bytes + f->kv->memtable.bytes));
+    }
+    stored = stored_index(f);
+    assert_true(stored > 64 * 30);
+    f->conf.ahead_bytes_max = 1; /* none */
+    kv_down(f, true);
+    kv_up(f);
+    stored = write_many(f, 64, UINT32_MAX, 200);
+    assert_int_equal(stored_index(f), stored);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -561,6 +593,7 @@ int main(void)
         TEST(kv_memtable__of_a_large_state_fewer_keys_are_stored_at_once),
         TEST(kv_memtable__without_room_nothing_is_lost),
         TEST(kv_memtable__a_clean_end_without_room_is_an_earlier_one),
+        TEST(kv_memtable__waits_only_for_what_has_blocks),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
