@@ -127,6 +127,17 @@ static_assert(RAFT_HEARTBEAT_US_DEFAULT <= RAFT_ELECTION_US_DEFAULT / 3, "three 
  * that are better have begun within two, and had time for a second try (FIT-2, FIT-3). */
 #define RAFT_PARKED_TIMEOUTS 2u
 #define RAFT_UNFIT_TIMEOUTS  4u
+/* Where nobody listens any more a follower begins within so long, at random: of two most begin so
+ * far apart that the second has heard of the first. What came to nothing is tried again, the first
+ * time after one to three times AGAIN_US, then after twice as long, and so many times in all: two
+ * whose votes were split need two or three, and all of it ends within an election timeout
+ * (FAILOVER-3). */
+#define RAFT_EARLY_US       20000u
+#define RAFT_EARLY_AGAIN_US 10000u
+#define RAFT_EARLY_TRIES    5u
+/* And it is believed once in so long of one leader: a network that lies, or a leader that is
+ * started and dies again and again, costs one early election in each (FAILOVER-3). */
+#define RAFT_EARLY_APART_US 1000000u
 /* AppendEntries of at most 64 KiB unless one entry is larger. */
 #define RAFT_APPEND_BYTES_MAX   (64u << 10)
 #define RAFT_APPEND_ENTRIES_MAX 512u
