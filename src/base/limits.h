@@ -279,11 +279,13 @@ static_assert(2 * PEER_HALF_OPEN_HOST_MAX <= PEER_HALF_OPEN_MAX, "one host takes
  * repeat. */
 #define PEER_CONNECT_US 2000000u
 /* Whether anybody listens where a peer was whose link has ended is found out within this, or not: a
- * dying process has its connections and its port closed within some milliseconds. Calls that are
- * taken and ended are repeated after AGAIN_US (FAILOVER-1). */
-#define PEER_LOOK_US       50000u
-#define PEER_LOOK_AGAIN_US 1000u
-#define PEER_LOOK_TRIES    32u
+ * dying process has its connections and its port closed within some milliseconds, or within some
+ * turns of a busy processor. What is taken and ended is called again after AGAIN_US, twice as long
+ * each time up to AGAIN_US_MAX, and so many times (FAILOVER-1). */
+#define PEER_LOOK_US           250000u
+#define PEER_LOOK_AGAIN_US     1000u
+#define PEER_LOOK_AGAIN_US_MAX 16000u
+#define PEER_LOOK_TRIES        20u
 /* Delay before a peer is dialled again: doubling, a random part of its upper half. A link that was
  * up for PEER_STABLE_US starts over. */
 #define PEER_BACKOFF_US_MIN 50000u

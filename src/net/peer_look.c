@@ -80,9 +80,14 @@ static bool wait_for(struct peer *p, short events, uint64_t us)
 
 static bool again_soon(struct peer *p)
 {
+    const unsigned n = p->look.n_tries;
+    uint64_t us = PEER_LOOK_AGAIN_US;
+
     drop_socket(&p->look);
     p->look.state = PEER_LOOK_PAUSED;
-    return p->look.n_tries < PEER_LOOK_TRIES && wait_for(p, 0, PEER_LOOK_AGAIN_US);
+    for (unsigned i = 1; i < n && us < PEER_LOOK_AGAIN_US_MAX; i++)
+        us *= 2;
+    return n < PEER_LOOK_TRIES && wait_for(p, 0, us);
 }
 
 static bool is_connected(struct peer *p)
@@ -153,6 +158,8 @@ static bool go_on(struct peer *p, short what)
         return again_soon(p);
     if (getsockopt(l->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
         return false;
+    if (error == ECONNRESET || error == EPIPE) /* it was taken, and has ended since */
+        return again_soon(p);
     return answered(p, error);
 }
 
