@@ -977,6 +977,12 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 /* Hints followed at once; a longer chain is two nodes that each believe in the other, and waits in
  * between. */
 #define CALL_HINTS_MAX 3u
+/* Who names a leader that could not be reached a moment ago is asked again after so long, twice as
+ * long each time, half of it to one and a half times as much by chance, and so many times: a
+ * follower learns in milliseconds that its leader's process has ended, and keeps what comes from
+ * then on until it knows the next one (FAILOVER-5). */
+#define CALL_STALE_US  2000u
+#define CALL_STALE_MAX 5u
 /* A read gives no node more than half of what is left, so that a node which hangs does not eat the
  * whole call. */
 #define CALL_READ_SHARE 2u
