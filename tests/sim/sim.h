@@ -503,7 +503,7 @@ struct sim_changes {
 
 #define SIM_PROMISES 16u
 #define SIM_BEATS    64u
-#define SIM_LENGTHS  256u
+#define SIM_LENGTHS  4096u
 
 struct sim_beat {
     raft_term term;
