@@ -95,6 +95,11 @@
     X("leader_changed", "info", \
       "Another node leads now; 'none' when none is known.", \
       "Nothing; 'ridctl status' shows who leads. Often: see disk_slow and peer_down.") \
+    X("leader_gone", "info", \
+      "Nobody listens any more where the leader peer= was: both connections ended, and a call was" \
+      " refused. action=campaign: this node asks to be elected within 20 ms; wait: it leaves that" \
+      " to others.", \
+      "Nothing; a leader whose process ended is replaced so. Why it did stands in its own log.") \
     X("leader_transfer", "info", \
       "The leadership is being handed over, or could not be; state= says how far it is.", \
       "Nothing; it is what 'ridctl transfer' and a stop ask for.") \

@@ -127,6 +127,17 @@ static_assert(RAFT_HEARTBEAT_US_DEFAULT <= RAFT_ELECTION_US_DEFAULT / 3, "three 
  * that are better have begun within two, and had time for a second try (FIT-2, FIT-3). */
 #define RAFT_PARKED_TIMEOUTS 2u
 #define RAFT_UNFIT_TIMEOUTS  4u
+/* Where nobody listens any more a follower begins within so long, at random: of two most begin so
+ * far apart that the second has heard of the first. What came to nothing is tried again, the first
+ * time after one to three times AGAIN_US, then after twice as long, and so many times in all: two
+ * whose votes were split need two or three, and all of it ends within an election timeout
+ * (FAILOVER-3). */
+#define RAFT_EARLY_US       20000u
+#define RAFT_EARLY_AGAIN_US 10000u
+#define RAFT_EARLY_TRIES    5u
+/* And it is believed once in so long of one leader: a network that lies, or a leader that is
+ * started and dies again and again, costs one early election in each (FAILOVER-3). */
+#define RAFT_EARLY_APART_US 1000000u
 /* AppendEntries of at most 64 KiB unless one entry is larger. */
 #define RAFT_APPEND_BYTES_MAX   (64u << 10)
 #define RAFT_APPEND_ENTRIES_MAX 512u
@@ -267,6 +278,14 @@ static_assert(2 * PEER_HALF_OPEN_HOST_MAX <= PEER_HALF_OPEN_MAX, "one host takes
 /* A first SYN and one repeat; then it is better to start anew than to wait for the kernel's next
  * repeat. */
 #define PEER_CONNECT_US 2000000u
+/* Whether anybody listens where a peer was whose link has ended is found out within this, or not: a
+ * dying process has its connections and its port closed within some milliseconds, or within some
+ * turns of a busy processor. What is taken and ended is called again after AGAIN_US, twice as long
+ * each time up to AGAIN_US_MAX, and so many times (FAILOVER-1). */
+#define PEER_LOOK_US           250000u
+#define PEER_LOOK_AGAIN_US     1000u
+#define PEER_LOOK_AGAIN_US_MAX 16000u
+#define PEER_LOOK_TRIES        20u
 /* Delay before a peer is dialled again: doubling, a random part of its upper half. A link that was
  * up for PEER_STABLE_US starts over. */
 #define PEER_BACKOFF_US_MIN 50000u
@@ -978,6 +997,12 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 /* Hints followed at once; a longer chain is two nodes that each believe in the other, and waits in
  * between. */
 #define CALL_HINTS_MAX 3u
+/* Who names a leader that could not be reached a moment ago is asked again after so long, twice as
+ * long each time, half of it to one and a half times as much by chance, and so many times: a
+ * follower learns in milliseconds that its leader's process has ended, and keeps what comes from
+ * then on until it knows the next one (FAILOVER-5). */
+#define CALL_STALE_US  2000u
+#define CALL_STALE_MAX 5u
 /* A read gives no node more than half of what is left, so that a node which hangs does not eat the
  * whole call. */
 #define CALL_READ_SHARE 2u

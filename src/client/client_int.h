@@ -255,6 +255,7 @@ struct request {
     unsigned n_pauses;
     unsigned n_retries;
     unsigned n_hints; /* followed in a row */
+    unsigned n_stale; /* not followed: where they lead nobody was reached */
     unsigned n_attempts;
     bool only_unreachable;   /* so far no node could be connected to */
     struct node *at;         /* held: of the last attempt */

@@ -13,11 +13,13 @@
  *            they happen once (ASYNC-9)
  *   once     tried again only when it was not sent, or the node did not lead
  *
- * A leader's address in `not_leader` is followed at once (READ-54: no back-off on a hint), also
- * out of the list; three times in a row, because two nodes may each believe in the other. A
- * time-out and an overload are waited for, so that retries do not make them worse (ASYNC-6).
- * Otherwise the endpoints of the list are tried in turn without a pause until each had its chance,
- * then there is one, with jitter, and a new turn begins. */
+ * A leader's address in `not_leader` is followed at once (READ-54: no back-off on a hint), also out
+ * of the list; three times in a row, because two nodes may each believe in the other. One at a
+ * server that could not be reached a moment ago is from before: who gave it is asked again soon,
+ * and keeps the request as soon as it knows that it has no leader (FAILOVER-5). A time-out and an
+ * overload are waited for, so that retries do not make them worse (ASYNC-6). Otherwise the
+ * endpoints of the list are tried in turn without a pause until each had its chance, then there is
+ * one, with jitter, and a new turn begins. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -366,6 +368,23 @@ static bool pause_with_jitter(struct request *r, unsigned at_least_ms, uint64_t 
     return true;
 }
 
+/* False: it is not of that kind, or was too often. */
+static bool ask_again_soon(struct request *r, const struct attempt *a, uint64_t now_us)
+{
+    const struct node *leader = named_node(r, a, a->hint.leader_addr);
+    uint64_t us = (uint64_t)CALL_STALE_US << r->n_stale;
+
+    if (leader == NULL || is_usable(r, leader, now_us) || r->n_stale >= CALL_STALE_MAX)
+        return false;
+    us = us / 2 + prng_below(&r->client->prng, us + 1);
+    if (now_us + us >= r->retry_until_us)
+        return false;
+    r->n_stale++;
+    node_hold(&r->next, r->at);
+    wait_until(r, now_us + us);
+    return true;
+}
+
 static bool go_to(struct request *r, struct node *n)
 {
     leave_aim(r, n);
@@ -405,6 +424,8 @@ static bool go_on(struct request *r, const struct attempt *a, uint64_t now_us)
         turn_make_ready(r);
         return true;
     }
+    if (next == NEXT_TRY_HINT && ask_again_soon(r, a, now_us))
+        return true;
     if (next == NEXT_TRY_HINT) {
         aimed = take_hint(r, a);
         if (aimed && r->n_hints++ < CALL_HINTS_MAX) {

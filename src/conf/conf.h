@@ -63,8 +63,9 @@ struct conf {
     enum log_level log_level;
     uint64_t heartbeat_us;
     uint64_t election_us;
-    unsigned rounds_max; /* [reads] rounds */
-    uint64_t lease_us;   /* [reads] lease_ms; 0: this node takes none when it leads */
+    unsigned rounds_max;    /* [reads] rounds */
+    unsigned fast_failover; /* [raft]: 1, 0 */
+    uint64_t lease_us;      /* [reads] lease_ms; 0: this node takes none when it leads */
     size_t request_bytes;
     unsigned in_flight;
     unsigned connections;

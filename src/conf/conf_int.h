@@ -47,7 +47,7 @@ struct conf_key {
     uint64_t max;
     uint64_t multiple; /* of this; 0: any */
 };
-#define CONF_N_KEYS 25u
+#define CONF_N_KEYS 26u
 extern const struct conf_key conf_keys[CONF_N_KEYS];
 #define CONF_DATA_DIR_DEFAULT "/var/lib/ridd/%i"
 #define CONF_GROUP_DEFAULT    "ridd"

@@ -11,7 +11,8 @@
 static bool is_reloaded(const struct conf_key *k)
 {
     return k->section == CONF_LIMITS || k->section == CONF_ACCESS || k->section == CONF_READS ||
-           k->kind == CONF_KIND_LEVEL || k->offset == offsetof(struct conf, map_size_bytes) ||
+           k->offset == offsetof(struct conf, fast_failover) || k->kind == CONF_KIND_LEVEL ||
+           k->offset == offsetof(struct conf, map_size_bytes) ||
            k->offset == offsetof(struct conf, snapshot_bytes) ||
            k->offset == offsetof(struct conf, keep_bytes) ||
            k->offset == offsetof(struct conf, snapshot_mib);

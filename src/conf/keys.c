@@ -34,6 +34,7 @@ const struct conf_key conf_keys[CONF_N_KEYS] = {
      CONF_HEARTBEAT_MS_MIN, CONF_HEARTBEAT_MS_MAX, 0},
     {CONF_RAFT, "election_ms", CONF_KIND_MS, AT(election_us), RAFT_ELECTION_US_DEFAULT / 1000,
      CONF_ELECTION_MS_MIN, CONF_ELECTION_MS_MAX, 0},
+    {CONF_RAFT, "fast_failover", CONF_KIND_UNSIGNED, AT(fast_failover), 1, 0, 1, 0},
     {CONF_READS, "rounds", CONF_KIND_UNSIGNED, AT(rounds_max), RAFT_ROUNDS_MAX, 1, CONF_ROUNDS_MAX,
      0},
     {CONF_READS, "lease_ms", CONF_KIND_MS, AT(lease_us), 0, 0, RAFT_LEASE_US_MAX / 1000, 0},

@@ -268,6 +268,10 @@ unsigned engine_version_lowest(const struct engine *e);
 /* The link to a peer came up or went down, as replica_link(); with what ops.peer_version says of it
  * the core learns whom it may ask. A host without links calls it never, and all may be asked. */
 void engine_link(struct engine *e, raft_node_id peer, bool up, uint64_t now_us);
+/* Nobody listens at `address`: whoever called there was refused, and both connections to this peer
+ * had ended with FIN or RST. It is a hint to the core (raft_gone()) where that is the address that
+ * this peer has now, by ops.peer_addr (FAILOVER-1). */
+void engine_gone(struct engine *e, raft_node_id peer, const char *address, uint64_t now_us);
 /* When the turn must be taken even if nothing happens; UINT64_MAX: never. */
 uint64_t engine_deadline_us(const struct engine *e);
 /* Is anything due that time alone brings: a heartbeat, an election, the end of a request's time? */
@@ -279,6 +283,9 @@ void engine_set_rounds(struct engine *e, unsigned rounds_max);
  * raft.lease_us of the configuration until then. */
 void engine_set_lease(struct engine *e, uint64_t lease_us);
 uint64_t engine_get_lease(const struct engine *e);
+/* Whether the core campaigns at once where nobody listens any more; raft.fast_failover of the
+ * configuration until then. */
+void engine_set_fast_failover(struct engine *e, bool on);
 /* Snapshots that are made and sent, by a file that was read again. */
 void engine_set_snapshots(struct engine *e, const struct engine_snapshots_conf *conf);
 /* One is made as soon as it can be, if entries were applied since the newest. False: there are no

@@ -368,6 +368,7 @@ struct leaders {
     bool transfers;                 /* this node hands over, or was told to take over */
     enum engine_leader_change lost; /* this node led: why it does not any more */
     bool has_lost;
+    bool is_gone; /* nobody listens any more where the one before was */
     uint64_t changes[ENGINE_N_LEADER_CHANGES];
     uint64_t heard_us; /* when the one before was heard last */
     uint64_t since_us; /* elected, and nothing served yet: from that time on; 0: not so */

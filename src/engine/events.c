@@ -79,6 +79,9 @@ static void log_trace(struct engine *e, const struct raft_trace *t)
         log_set_role(raft_role_name(t->role), t->term);
         log_event(LOG_INFO, "leader_changed", "leader=%s", peer);
         break;
+    case RAFT_TRACE_GONE:
+        log_event(LOG_INFO, "leader_gone", "peer=%s action=%s", peer, text);
+        break;
     case RAFT_TRACE_VOTE_GRANTED:
         log_event(LOG_DEBUG, "vote_granted", "peer=%s kind='%s'", peer, text);
         break;

@@ -50,6 +50,16 @@ void engine_link(struct engine *e, raft_node_id peer, bool up, uint64_t now_us)
     replica_link(e->replica, peer, up, now_us);
 }
 
+/* A node that was moved is not gone: what is refused is where it was. */
+void engine_gone(struct engine *e, raft_node_id peer, const char *address, uint64_t now_us)
+{
+    const char *current = e->ops.peer_addr != NULL ? e->ops.peer_addr(e->ops.ctx, peer) : NULL;
+
+    if (e->replica == NULL || current == NULL || strcmp(current, address) != 0)
+        return;
+    replica_gone(e->replica, peer, now_us);
+}
+
 bool engine_understands_asks(const struct engine *e, raft_node_id id)
 {
     for (unsigned i = 0; i < e->leases.n_told; i++)
@@ -139,6 +149,11 @@ void engine_set_lease(struct engine *e, uint64_t lease_us)
 {
     e->leases.lease_us = lease_us;
     raft_set_lease(replica_raft_mutable(e->replica), lease_us, e->ops.now_us(e->ops.ctx));
+}
+
+void engine_set_fast_failover(struct engine *e, bool on)
+{
+    raft_set_fast_failover(replica_raft_mutable(e->replica), on);
 }
 
 uint64_t engine_get_lease(const struct engine *e)

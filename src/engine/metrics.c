@@ -47,6 +47,7 @@ static void core(const struct engine *e, const struct raft_status *st, struct en
     m->asks_by_ack = st->n_asks_by_ack;
     m->asks_by_lease = st->n_asks_by_lease;
     m->asks_by_round = st->n_asks_by_round;
+    m->early_campaigns = st->early_campaigns;
     m->n_voters = st->n_voters;
     m->n_voters_heard = st->role == RAFT_LEADER ? st->n_voters_heard : 0;
     m->transferring = st->transfer_to != 0;

@@ -20,6 +20,7 @@
 #define ENGINE_LEADER_CHANGES(X)                                                                   \
     X(FIRST,       "first")       /* none was known since this process started */                  \
     X(SILENCE,     "silence")     /* the one before was not heard any more */                      \
+    X(GONE,        "gone")        /* nobody listened any more where the one before was */          \
     X(TRANSFER,    "transfer")    /* it was heard until the end: it handed over */                 \
     X(QUORUM_LOST, "quorum_lost") /* it was this node, which heard no quorum any more */           \
     X(UNFIT,       "unfit")       /* it was this node, and its state or disk was not fit to */     \
@@ -90,6 +91,7 @@ struct engine_metrics {
 
     /* ---- leaders ---- */
     uint64_t leader_changes[ENGINE_N_LEADER_CHANGES];
+    uint64_t early_campaigns;
     uint64_t leaderless_us; /* in all, with what lasts now */
     /* Of elections that this node won: from when it last heard a leader, to the first commit that
      * it served. */

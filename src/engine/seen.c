@@ -87,7 +87,7 @@ void engine_note_held(struct engine *e, uint64_t from_us, uint64_t to_us, bool s
 /* ---- leaders ---- */
 
 /* Who hands over is heard until the end, and only then do those who hear it vote (READ-19); all
- * others are missed for an election timeout first (SEE-6). */
+ * others are missed for an election timeout first, or nobody listens where they were (SEE-6). */
 static enum engine_leader_change why_changed(const struct engine *e)
 {
     const struct leaders *l = &e->leaders;
@@ -98,6 +98,8 @@ static enum engine_leader_change why_changed(const struct engine *e)
         return ENGINE_LEADER_CHANGE_TRANSFER;
     if (l->has_lost)
         return l->lost;
+    if (l->is_gone)
+        return ENGINE_LEADER_CHANGE_GONE;
     if (l->id == raft_get_id(engine_raft(e)))
         return ENGINE_LEADER_CHANGE_TERM; /* the new leader's own word told it first */
     if (replica_hears(e->replica, l->id, engine_now_us(e)))
@@ -118,6 +120,7 @@ static void leader_known(struct engine *e, raft_node_id id, raft_term term)
     l->term = term;
     l->transfers = false;
     l->has_lost = false;
+    l->is_gone = false;
 }
 
 static void role_changed(struct engine *e, const struct raft_trace *t)
@@ -146,6 +149,8 @@ void engine_seen_trace(struct engine *e, const struct raft_trace *t)
         return;
     if (t->event == RAFT_TRACE_LEADER)
         leader_known(e, t->peer, t->term);
+    else if (t->event == RAFT_TRACE_GONE)
+        e->leaders.is_gone = true;
     else if (t->event == RAFT_TRACE_ROLE)
         role_changed(e, t);
     else if (t->event == RAFT_TRACE_TRANSFER)

@@ -205,6 +205,11 @@ static void leader_changes(struct writer *w)
                          w->e->leader_changes[i]);
 }
 
+static void early_campaigns(struct writer *w)
+{
+    metrics_u64(w, w->e->early_campaigns);
+}
+
 static void leaderless(struct writer *w)
 {
     metrics_seconds(w, w->e->leaderless_us);

@@ -68,6 +68,8 @@
       " lease, a round.")                                                                         \
     X(leader_changes, "ridd_leader_changes_total", COUNTER, "reason",                             \
       "How often another leader became known here, and why.")                                     \
+    X(early_campaigns, "ridd_early_campaigns_total", COUNTER, "",                                 \
+      "Elections that this node began because nobody listened any more where the leader was.")    \
     X(leaderless, "ridd_leaderless_seconds_total", COUNTER, "",                                   \
       "Time in which this node knew no leader.")                                                  \
     X(failover, "ridd_failover_seconds", HISTOGRAM, "",                                           \

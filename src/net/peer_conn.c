@@ -194,6 +194,7 @@ static void on_end(struct peer_conn *c, short what, int error)
         peer_net_lost(c, PEER_EVENT_REFUSED, "closed in the middle of the handshake");
         return;
     }
+    c->ended = (what & BEV_EVENT_EOF) != 0 || error == ECONNRESET || error == EPIPE;
     if ((what & BEV_EVENT_EOF) != 0)
         (void)snprintf(text, sizeof(text), "closed by the other side");
     else
@@ -329,7 +330,8 @@ void peer_conn_detach(struct peer_conn *c)
     bufferevent_setcb(c->bev, NULL, NULL, NULL, NULL);
     (void)bufferevent_disable(c->bev, EV_READ | EV_WRITE);
     /* The other side learns it now; the descriptor goes with the bufferevent. */
-    (void)shutdown(bufferevent_getfd(c->bev), SHUT_RDWR);
+    if (!c->spared)
+        (void)shutdown(bufferevent_getfd(c->bev), SHUT_RDWR);
     list_remove(&c->node);
     list_append(&c->net->dead, &c->node);
     if (!c->net->freed)

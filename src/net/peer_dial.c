@@ -180,6 +180,12 @@ static int resolve(struct peer *p)
     return p->n_addrs > 0 ? 0 : -EINPROGRESS;
 }
 
+void peer_dial_learn(struct peer *p)
+{
+    if (may_dial(p) && p->n_addrs == 0)
+        (void)resolve(p);
+}
+
 static int dial(struct peer *p)
 {
     const struct net_addr *addr;

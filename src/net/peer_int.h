@@ -1,6 +1,6 @@
 /* The parts of the peer links: peer_net.c knows peers and pairs connections into links; peer_dial.c
- * calls them; peer_accept.c says who may come in; peer_conn.c is one connection with its frames,
- * and peer_hello.c its handshake. */
+ * calls them; peer_look.c looks whether one is gone; peer_accept.c says who may come in;
+ * peer_conn.c is one connection with its frames, and peer_hello.c its handshake. */
 #ifndef RIDD_NET_PEER_INT_H
 #define RIDD_NET_PEER_INT_H
 
@@ -45,6 +45,8 @@ struct peer_conn {
     unsigned char challenge[WIRE_CHALLENGE_BYTES];
     struct wire_hello caller; /* in PROOF_AWAITED: what it said of itself */
     bool rests;               /* it is not read until the next turn */
+    bool ended;               /* by the other side, with FIN or RST */
+    bool spared;              /* detached, it is not shut down: somebody else watches its end */
     unsigned version;         /* of the protocol; agreed in the handshake */
     struct list half_open;    /* accepted and not up: in net->half_open, counted there */
     uint64_t host;            /* of one that was accepted, and when */
@@ -57,6 +59,21 @@ struct peer_link {
     uint64_t nonce;
     bool dialled;                           /* by us */
     struct peer_conn *conns[PEER_CHANNELS]; /* borrowed; by channel - 1 */
+};
+
+enum peer_look_state { PEER_LOOK_PAUSED, PEER_LOOK_CALLING, PEER_LOOK_CONNECTED };
+
+/* peer_look.c: whether anybody listens where a peer was. */
+struct peer_look {
+    bool under_way;
+    bool found; /* it is gone */
+    enum peer_look_state state;
+    struct event *ev; /* owned; of fd, or of time */
+    int fd;           /* owned; -1 */
+    int sibling_fd;   /* owned: the connection that had not ended when the other one did; -1 */
+    unsigned at;      /* which address */
+    unsigned n_tries;
+    uint64_t until_us;
 };
 
 struct peer {
@@ -89,6 +106,7 @@ struct peer {
     uint64_t resolve_after_us;
     struct lookup *lookup; /* owned; the name is being asked for; NULL: it is not */
     bool waits_for_name;   /* no address is known meanwhile: dialled when there is an answer */
+    struct peer_look look;
 };
 
 struct peer_net {
@@ -152,6 +170,19 @@ void peer_dial_failed(struct peer *p, enum peer_event event, const char *why);
 /* Of the timer, and of names that were answered; ctx is the peer, or the net. */
 void peer_on_dial(evutil_socket_t unused, short what, void *ctx);
 void peer_on_names(evutil_socket_t fd, short what, void *ctx);
+
+/* Its address, if it is not known yet; nothing waits for it. */
+void peer_dial_learn(struct peer *p);
+
+/* peer_look.c */
+void peer_look_init(struct peer_look *l);
+/* The other side ended one connection of a link; this is the other one, still whole. Then, when the
+ * link is down, the look begins. The host may be told before that returns. */
+void peer_look_take(struct peer *p, const struct peer_conn *other);
+void peer_look_begin(struct peer *p);
+void peer_look_settle(struct peer *p, bool goes_on);
+/* It is over, whatever it would have found. */
+void peer_look_end(struct peer *p);
 
 /* We are connected: our hello. */
 void peer_hello_say(struct peer_conn *c);

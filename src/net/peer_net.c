@@ -30,6 +30,7 @@ static void peer_free(struct peer *p)
     if (p->ev_dial != NULL)
         event_free(p->ev_dial);
     lookup_drop(p->lookup);
+    peer_look_end(p);
     for (unsigned i = 0; i < PEER_CHANNELS; i++)
         buf_done(&p->out[i]);
     list_remove(&p->node);
@@ -104,6 +105,7 @@ void peer_net_free(struct peer_net *n)
         struct peer *p = list_entry(it, struct peer, node);
 
         (void)event_del(p->ev_dial);
+        peer_look_end(p);
         p->up = (struct peer_link){0};
         p->next = (struct peer_link){0};
     }
@@ -180,6 +182,7 @@ static void retire(struct peer *p)
     else
         n->n_members--;
     (void)event_del(p->ev_dial);
+    peer_look_end(p);
     if (!n->freed)
         (void)event_add(n->ev_work, &at_once);
 }
@@ -191,6 +194,19 @@ static void maybe_forget(struct peer *p)
         retire(p);
 }
 
+/* The other side ended one of them; whether both is to be known when nobody answers there. */
+static void look_for(struct peer *p)
+{
+    for (unsigned i = 0; i < PEER_CHANNELS; i++) {
+        struct peer_conn *other = p->up.conns[1 - i];
+
+        if (!p->up.conns[i]->ended || other->ended)
+            continue;
+        peer_look_take(p, other);
+        other->spared = p->look.sibling_fd >= 0;
+    }
+}
+
 static void link_down(struct peer *p, const char *why)
 {
     char address[ADDRESS_BYTES_MAX + 1];
@@ -198,6 +214,7 @@ static void link_down(struct peer *p, const char *why)
     rid_assert(p->up.conns[0] != NULL);
     rid_assert(p->up.conns[1] != NULL);
     (void)snprintf(address, sizeof(address), "%s", p->up.conns[0]->address);
+    look_for(p);
     peer_link_close(&p->up);
     for (unsigned i = 0; i < PEER_CHANNELS; i++) {
         buf_reset(&p->out[i], PEER_OUT_KEEP_BYTES);
@@ -209,6 +226,8 @@ static void link_down(struct peer *p, const char *why)
     peer_dial_later(p);
     maybe_forget(p);
     peer_net_tell(p->net, PEER_EVENT_DOWN, p, address, why);
+    if (!p->net->freed)
+        peer_look_begin(p);
 }
 
 static void link_up(struct peer *p)
@@ -225,6 +244,8 @@ static void link_up(struct peer *p)
     p->up = p->next;
     p->next = (struct peer_link){0};
     p->up_since_us = clock_mono_us();
+    peer_look_end(p);
+    peer_dial_learn(p);
     p->failure_told = false;
     p->refusal_told[0] = '\0';
     p->refused_us = 0;
@@ -420,6 +441,7 @@ static int peer_new(struct peer_net *n, raft_node_id id, struct peer **ret_peer)
     p->net = n;
     p->id = id;
     list_init(&p->node);
+    peer_look_init(&p->look);
     p->ev_dial = event_new(n->base, -1, 0, peer_on_dial, p);
     if (p->ev_dial == NULL) {
         peer_free(p);
@@ -523,6 +545,7 @@ int peer_net_add(struct peer_net *n, raft_node_id id, const char *addr)
     }
     (void)snprintf(p->address, sizeof(p->address), "%s", addr);
     lookup_drop(take_ptr(p->lookup)); /* of another name */
+    peer_look_end(p);                 /* as is what is refused there (FAILOVER-1) */
     p->waits_for_name = false;
     p->numeric = numeric;
     p->n_addrs = 0;

@@ -56,6 +56,9 @@ enum peer_event {
     /* We were removed from the cluster; text = the index. A peer has said it, and has proved that
      * it belongs to the cluster. Told again with each dial. */
     PEER_EVENT_REMOVED,
+    /* After DOWN: the other side ended both connections, and nobody listens at its address, which
+     * is the one that it has now; once at most for each link (FAILOVER-1). */
+    PEER_EVENT_GONE,
     PEER_EVENTS,
 };
 

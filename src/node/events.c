@@ -71,6 +71,9 @@ void node_peer_event(void *ctx, enum peer_event event, raft_node_id peer, const 
             (void)say_link(n, LOG_INFO, "peer_down", peer, "address=%s why=%s action=none",
                            addr_esc, text_esc);
         break;
+    case PEER_EVENT_GONE:
+        engine_gone(n->engine, peer, address, clock_mono_us());
+        break;
     case PEER_EVENT_REFUSED:
         if (log_limit_ok(&n->refused_limit, clock_mono_us(), &suppressed))
             /* Rubbish from somebody without a name needs nobody's hand; a member that is refused

@@ -165,6 +165,7 @@ static int open_engine(struct node *n)
     conf.raft.heartbeat_us = n->conf->heartbeat_us;
     conf.raft.rounds_max = n->conf->rounds_max;
     conf.raft.lease_us = n->conf->lease_us;
+    conf.raft.fast_failover = n->conf->fast_failover != 0;
     conf.raft.seed = seed_fresh();
     conf.raft.nonce = seed_fresh() | 1; /* 0 is none */
     node_snapshots_conf(n->conf, &conf.snapshots);

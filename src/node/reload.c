@@ -84,6 +84,7 @@ static void take(struct node *n, struct conf *fresh)
     engine_set_rounds(n->engine, fresh->rounds_max);
     if (n->phase == NODE_RUNNING)
         engine_set_lease(n->engine, fresh->lease_us);
+    engine_set_fast_failover(n->engine, fresh->fast_failover != 0);
     node_warn_lease(fresh);
     engine_set_quota(n->engine, fresh->map_size_bytes);
     node_snapshots_conf(fresh, &snapshots);

@@ -82,7 +82,8 @@ void raft_campaign(struct raft *r, bool pre, bool transfer)
     r->campaign_transfer = transfer;
     r->leader_id = 0;
     if (pre)
-        raft_become(r, RAFT_PRE_CANDIDATE, "election timeout");
+        raft_become(r, RAFT_PRE_CANDIDATE,
+                    raft_early_is_on(r) ? "the leader is gone" : "election timeout");
     else
         raft_become(r, RAFT_CANDIDATE, transfer ? "leadership transfer" : "pre-vote won");
     raft_reset_election_timer(r);
@@ -124,6 +125,7 @@ static void become_leader(struct raft *r)
     r->leader_id = r->conf.id;
     r->term_leader = r->conf.id;
     r->n_late_elections = 0;
+    raft_early_over(r);
     r->disk.handed_over = false;
     raft_gate_close(r);
     raft_become(r, RAFT_LEADER, "elected");
@@ -155,7 +157,7 @@ static bool may_grant(const void *ctx, unsigned slot)
 {
     const struct progress *p = raft_progress_at(ctx, slot);
 
-    return p == NULL || p->vote != VOTE_REFUSED;
+    return p == NULL || (p->vote != VOTE_REFUSED && !raft_early_is_gone(ctx, p));
 }
 
 void raft_count_votes(struct raft *r)
@@ -174,6 +176,7 @@ void raft_count_votes(struct raft *r)
     } else if (!raft_quorum_reached(c, may_grant, r)) {
         raft_become_follower(r, r->hard_state.current_term, 0, RAFT_LOSS_NONE,
                              "a quorum refused its vote");
+        raft_early_again(r);
     }
 }
 
@@ -211,6 +214,8 @@ void raft_handle_vote(struct raft *r, const struct raft_msg *m)
     raft_trace(r, resp.reject ? RAFT_TRACE_VOTE_REFUSED : RAFT_TRACE_VOTE_GRANTED, m->from, 0,
                why != NULL ? why : (pre ? "pre-vote" : "vote"));
     if (pre || resp.reject) {
+        if (!resp.reject)
+            raft_early_give_way(r);
         raft_send(r, &r->msgs, &resp);
         return;
     }

@@ -246,6 +246,22 @@ static void visit_note(struct codec *c, struct raft *r)
 
 /* ---- roles ---- */
 
+/* What was long enough ago is forgotten. */
+static void visit_early(struct codec *c, struct early *e)
+{
+    raft_node_id leader = e->leader;
+
+    if (!c->reading && e->tries_left == 0 && c->how->now_us - e->since_us >= RAFT_EARLY_APART_US)
+        leader = 0;
+    raft_image_name(c, &leader);
+    if (c->reading)
+        e->leader = leader;
+    if (leader == 0)
+        return;
+    raft_image_heard(c, &e->since_us, RAFT_EARLY_APART_US);
+    NUMBER(c, e->tries_left);
+}
+
 static void visit_campaign(struct codec *c, struct raft *r)
 {
     const uint64_t now_us = c->how->now_us;
@@ -336,6 +352,7 @@ static void visit_promises(struct codec *c, struct promises *p)
 static void visit_lengths(struct codec *c, struct raft *r)
 {
     NUMBER(c, r->conf.lease_us);
+    NUMBER(c, r->conf.fast_failover);
     NUMBER(c, r->lease_stored_us);
     raft_image_batch(c, r, &r->lease_batch);
 }
@@ -549,6 +566,7 @@ int raft_image_visit(struct codec *c, struct raft *r)
         visit_leading(c, r);
     else
         visit_campaign(c, r);
+    visit_early(c, &r->early);
     visit_note(c, r);
     visit_promises(c, &r->promises);
     visit_lengths(c, r);

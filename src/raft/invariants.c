@@ -113,6 +113,15 @@ static void check_role(const struct raft *r)
     }
 }
 
+/* Who follows a leader, or is one, has no reason left (FAILOVER-3). */
+static void check_early(const struct raft *r)
+{
+    rid_assert(r->early.tries_left <= RAFT_EARLY_TRIES);
+    rid_assert(r->early.tries_left == 0 || r->early.leader != 0);
+    rid_assert(r->early.tries_left == 0 || r->leader_id == 0);
+    rid_assert(r->early.since_us <= r->now_us);
+}
+
 /* What was promised is told to whoever is elected; a candidate that is not elected waits for
  * nothing, and nobody can have promised more than the longest lease (LEASE-6). */
 static void check_promises(const struct raft *r)
@@ -257,6 +266,7 @@ void raft_check_rest(struct raft *r)
     check_batches(r);
     check_role(r);
     check_fitness(r);
+    check_early(r);
     check_clocks(r);
     check_promises(r);
     check_lease(r);

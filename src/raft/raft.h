@@ -113,6 +113,7 @@ struct raft_log_reader {
 enum raft_trace_event {
     RAFT_TRACE_ROLE,          /* role, term, peer = leader; text = why */
     RAFT_TRACE_LEADER,        /* a leader became known: peer, term */
+    RAFT_TRACE_GONE,          /* nobody listens where peer led; text = what this node does */
     RAFT_TRACE_VOTE_GRANTED,  /* to peer in term */
     RAFT_TRACE_VOTE_REFUSED,  /* to peer; text = why */
     RAFT_TRACE_TRUNCATED,     /* index = first removed */
@@ -151,6 +152,7 @@ struct raft_conf {
     size_t cache_bytes_max;    /* RAFT_CACHE_BYTES_MAX, smaller in tests */
     raft_term term_step_max;   /* RAFT_TERM_STEP_MAX, smaller in tests; at least 1 */
     uint64_t lease_us;         /* as raft_set_lease(); 0, the default: none */
+    bool fast_failover;        /* as raft_set_fast_failover(); true by default */
     /* Of this process, drawn at random: two lives of a node never have the same. 0: it asks no
      * leader and marks no time; its tickets are answered only while it leads itself. */
     uint64_t nonce;
@@ -217,6 +219,15 @@ int raft_step(struct raft *r, const struct raft_msg *m, uint64_t now_us);
 /* The link to a peer came up or went down: appends in flight are lost then; a new link is probed at
  * once and told the highest open round (READ-12). Unknown peers are ignored. */
 void raft_link(struct raft *r, raft_node_id peer, bool up, uint64_t now_us);
+
+/* Both connections to this peer ended with FIN or RST, and whoever was called at its own address
+ * was refused: nobody listens there (FAILOVER-1). Where that is the leader that is followed it
+ * counts as not heard from now on, and this node campaigns within RAFT_EARLY_US, if it is a voter
+ * and fit; otherwise nothing happens (FAILOVER-2, FAILOVER-3). It is a hint, and may be wrong: who
+ * is heard again leads on. */
+void raft_gone(struct raft *r, raft_node_id peer, uint64_t now_us);
+/* Whether raft_gone() does anything, from now on. */
+void raft_set_fast_failover(struct raft *r, bool on);
 
 /* Append an entry of type COMMAND or READ; the payload is copied. It leaves and is stored with the
  * next raft_ready(). */
@@ -518,6 +529,7 @@ struct raft_status {
     unsigned n_voters;
     unsigned n_voters_heard; /* leader: voters heard within one election timeout, itself included */
     raft_node_id transfer_to;
+    uint64_t early_campaigns;     /* begun because nobody listened where the leader was */
     uint64_t election_timeout_us; /* as configured */
     uint64_t patience_us;         /* what elections and the disk are given: VOTE-9 */
     uint64_t disk_silent_us;      /* how long the disk has not answered; 0: nothing is asked */

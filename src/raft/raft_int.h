@@ -112,6 +112,15 @@ struct lease {
     uint64_t n_reads;
 };
 
+/* early.c: the leader of whom it was said last that nobody listens there. */
+struct early {
+    raft_node_id leader; /* 0: of nobody */
+    uint64_t since_us;   /* when that was believed */
+    /* of the campaign that this began; 0: there is none, or it is over, since somebody leads */
+    unsigned tries_left;
+    uint64_t n_campaigns;
+};
+
 /* A question on its way to a leader. */
 struct ask {
     uint64_t number; /* 0: none */
@@ -188,6 +197,7 @@ struct raft {
     uint64_t silent_since_us;
     uint64_t election_spread_us;
     uint64_t election_due_us;
+    struct early early;
 
     struct raft_config_at *configs; /* owned; ascending; the last one is in force */
     size_t n_configs;
@@ -307,6 +317,18 @@ uint64_t raft_disk_sync_us(const struct raft *r);
 uint64_t raft_disk_patience_us(const struct raft *r);
 /* A proposal may be added to what waits for the disk. */
 bool raft_disk_takes_more(const struct raft *r);
+
+/* early.c */
+/* This node campaigns because nobody listens where the leader was. */
+bool raft_early_is_on(const struct raft *r);
+/* A campaign came to nothing: if it was an early one the next is due soon (FAILOVER-3). */
+void raft_early_again(struct raft *r);
+/* Another one asks for pre-votes, and has this node's: it is let go ahead. */
+void raft_early_give_way(struct raft *r);
+/* A leader is heard, or this node is one. */
+void raft_early_over(struct raft *r);
+/* Nobody listens there, as far as is known: it will not vote. */
+bool raft_early_is_gone(const struct raft *r, const struct progress *p);
 
 /* members.c */
 struct progress *raft_progress(struct raft *r, raft_node_id id); /* NULL: no such server */

@@ -14,6 +14,7 @@ void raft_conf_init(struct raft_conf *conf)
     conf->inflight_bytes_max = RAFT_INFLIGHT_BYTES_MAX;
     conf->cache_bytes_max = RAFT_CACHE_BYTES_MAX;
     conf->term_step_max = RAFT_TERM_STEP_MAX;
+    conf->fast_failover = true;
     conf->mem = mem_libc;
 }
 

@@ -116,6 +116,7 @@ void raft_get_status(const struct raft *r, struct raft_status *ret_status)
                             .patience_us = raft_disk_patience_us(r),
                             .disk_silent_us = raft_disk_silent_us(r),
                             .disk_outstanding_bytes = r->disk.outstanding_bytes,
+                            .early_campaigns = r->early.n_campaigns,
                             .far_peer = r->far_peer,
                             .far_term = r->far_term,
                             .n_asks_sent = r->asks.n_sent,

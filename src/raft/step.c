@@ -235,6 +235,7 @@ static int hear_leader(struct raft *r, const struct raft_msg *m)
     rid_assert(r->leader_id == m->from);
     r->leader_heard_us = r->now_us;
     r->n_late_elections = 0;
+    raft_early_over(r);
     raft_reset_election_timer(r);
     return 0;
 }

@@ -251,6 +251,15 @@ void replica_link(struct replica *r, raft_node_id peer, bool up, uint64_t now_us
     raft_link(r->raft, peer, up, r->now_us);
 }
 
+void replica_gone(struct replica *r, raft_node_id peer, uint64_t now_us)
+{
+    replica_now(r, now_us);
+    if (r->dead)
+        return;
+    r->dirty = true;
+    raft_gone(r->raft, peer, r->now_us);
+}
+
 int replica_transfer(struct replica *r, raft_node_id to, uint64_t now_us)
 {
     int rc;

@@ -315,6 +315,8 @@ void replica_stored(struct replica *r, uint64_t batch, uint64_t now_us);
 /* log_reader said RAFT_LOG_E_LATER, and something of what it was asked for may be had now. */
 void replica_log_loaded(struct replica *r, uint64_t now_us);
 void replica_link(struct replica *r, raft_node_id peer, bool up, uint64_t now_us);
+/* As raft_gone(). */
+void replica_gone(struct replica *r, raft_node_id peer, uint64_t now_us);
 /* The host heard something valid of this node beside the messages that it hands to
  * replica_step(). */
 void replica_hear(struct replica *r, raft_node_id from, uint64_t now_us);

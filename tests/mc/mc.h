@@ -69,6 +69,7 @@ enum mc_budget {
     MC_SUSPENDS, /* one machine is suspended while a tick passes */
     MC_ASKS,     /* reads of any node */
     MC_REASKS,   /* a node waits no longer for an answer */
+    MC_GONES,    /* a follower is told that nobody listens where its leader is, be it so or not */
     MC_BUDGETS,
 };
 
@@ -299,6 +300,7 @@ enum mc_input {
     MC_TRANSFER, /* arg: to slot */
     MC_CHANGE,   /* arg: kind << 4 | slot */
     MC_LINK,     /* arg: slot */
+    MC_GONE,
     MC_SPARE,    /* it does not crash any more */
     MC_RATE,     /* arg: of its clock */
     MC_PASS,     /* a tick; arg 1: it is suspended meanwhile */
@@ -388,6 +390,7 @@ enum mc_act {
     MC_ACT_LOOK,
     MC_ACT_ASK,
     MC_ACT_REASK,
+    MC_ACT_GONE,
 };
 struct mc_action {
     enum mc_act what;

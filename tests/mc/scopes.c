@@ -11,6 +11,7 @@ const char *const mc_budget_names[MC_BUDGETS] = {
     [MC_DUPS] = "dups",           [MC_TRANSFERS] = "transfers", [MC_CHANGES] = "changes",
     [MC_LINKS] = "links",         [MC_TICKS] = "ticks",         [MC_SUSPENDS] = "suspends",
     [MC_ASKS] = "asks",           [MC_REASKS] = "reasks",
+    [MC_GONES] = "gones",
 };
 
 /* Smallest first, so that --plant comes to its end the sooner. */
@@ -41,6 +42,19 @@ static const struct mc_scope scopes[] = {
         .marks = MC_FOR_CHECK | MC_FOR_PLANTS | MC_FOR_QUICK,
         .states = 15539,
         .depth = 24,
+    },
+    {
+        .name = "gone",
+        .text = "a lease, and followers that believe its leader to be gone",
+        .nodes = 3,
+        .voters = 3,
+        .terms = 1,
+        .once = true,
+        .leases = true,
+        .budgets = {[MC_CAMPAIGNS] = 1, [MC_TICKS] = 1, [MC_GONES] = 2},
+        .marks = MC_FOR_CHECK | MC_FOR_PLANTS | MC_FOR_QUICK,
+        .states = 184592,
+        .depth = 28,
     },
     {
         .name = "disk",

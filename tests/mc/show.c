@@ -67,6 +67,9 @@ void mc_say_trace(void *ctx, const struct raft_trace *t)
     case RAFT_TRACE_PROBE:
         printf("      %s probes %s at %" PRIu64 "\n", n, peer, t->index);
         break;
+    case RAFT_TRACE_GONE:
+        printf("      %s finds nobody where %s was: %s\n", n, peer, t->text);
+        break;
     case RAFT_TRACE_INVALID:
         printf("      %s finds a message of %s invalid: %s\n", n, peer, t->text);
         break;
@@ -103,6 +106,10 @@ static void forget_times(struct raft *r)
     r->tick_due_us = r->now_us;
     if (r->leader_id != 0)
         r->leader_heard_us = r->now_us - (raft_hears_leader(r) ? 0 : r->conf.election_timeout_us);
+    if (r->early.leader != 0)
+        r->early.since_us =
+            r->now_us -
+            (r->now_us - r->early.since_us < RAFT_EARLY_APART_US ? 0 : RAFT_EARLY_APART_US);
     r->rounds.last_us = r->now_us - RAFT_ROUND_PATIENCE_US;
     for (unsigned i = 0; i < ROUND_TIMES; i++)
         r->rounds.times[i] = (struct round_time){0};
@@ -292,6 +299,9 @@ static void say_action(unsigned number, struct mc_action a)
     case MC_ACT_LINK:
         printf("link n%u n%u: breaks and comes back", slot, a.arg + 1);
         break;
+    case MC_ACT_GONE:
+        printf("gone n%u: it is told that nobody listens where its leader is", slot);
+        break;
     case MC_ACT_RATES:
         printf("clocks:");
         for (unsigned i = 0; i < mc_scope.nodes; i++)
@@ -372,6 +382,7 @@ static struct mc_action rename_action(struct mc_action a, unsigned perm)
     case MC_ACT_CRASH:
     case MC_ACT_LOOK:
     case MC_ACT_ASK:
+    case MC_ACT_GONE:
     case MC_ACT_REASK:
         break;
     }

@@ -210,6 +210,15 @@ static void pass(struct mc_cell *c, bool suspended)
         c->now_us += us;
 }
 
+/* It campaigns at once: chance may give no time at all (FAILOVER-3). */
+static bool is_told_gone(struct mc_cell *c)
+{
+    raft_gone(c->raft, raft_get_leader(c->raft), c->now_us);
+    if (raft_early_is_on(c->raft))
+        c->raft->election_due_us = c->now_us;
+    return true;
+}
+
 static bool feed(struct mc_cell *c, enum mc_input what, uint32_t arg, struct mc_outcome *out)
 {
     const bool leads = raft_get_role(c->raft) == RAFT_LEADER;
@@ -268,6 +277,8 @@ static bool feed(struct mc_cell *c, enum mc_input what, uint32_t arg, struct mc_
         raft_link(c->raft, mc_id(arg), false, c->now_us);
         raft_link(c->raft, mc_id(arg), true, c->now_us);
         return true;
+    case MC_GONE:
+        return is_told_gone(c);
     }
     return false;
 }

@@ -254,6 +254,8 @@ static void put_of_node(const struct mc_world *w, unsigned slot, struct list *l)
         return;
     if (f->hears_leader && !mc_clocks_are_bound())
         put(l, MC_ACT_WAIT, slot, 0);
+    if (left(w, MC_GONES) && f->role == RAFT_FOLLOWER && f->hears_leader)
+        put(l, MC_ACT_GONE, slot, 0);
     if (left(w, MC_REASKS) && f->asks[0] + f->asks[1] > 0)
         put(l, MC_ACT_REASK, slot, 0);
     put_campaigns(w, slot, l);
@@ -460,6 +462,9 @@ static bool act(struct mc_world *w, struct mc_action a, const struct mc_player *
     case MC_ACT_LINK:
         w->used[MC_LINKS]++;
         return play_and_send(w, a.slot, MC_LINK, a.arg, p, v);
+    case MC_ACT_GONE:
+        w->used[MC_GONES]++;
+        return play_and_send(w, a.slot, MC_GONE, 0, p, v);
     }
     return false;
 }

@@ -303,6 +303,7 @@ void oracle_trace(struct sim_node *n, const struct raft_trace *t)
     case RAFT_TRACE_CONFIGURATION:
         changes_trace(n, t);
         break;
+    case RAFT_TRACE_GONE:
     case RAFT_TRACE_VOTE_GRANTED:
     case RAFT_TRACE_VOTE_REFUSED:
     case RAFT_TRACE_TRANSFER:

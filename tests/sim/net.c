@@ -372,10 +372,13 @@ static void tell_end(struct sim *s, unsigned self, unsigned peer, bool up)
     struct sim_node *n = &s->nodes[self];
     struct sim_link *l = link_of(s, self, peer);
     unsigned end = self < peer ? 0 : 1;
+    const raft_node_id follows = gone_follows(n);
 
     l->end_up[end] = up;
     TRACE(s, "n%u sees the link to n%u %s", self + 1, peer + 1, up ? "up" : "down");
     engine_link(n->engine, s->nodes[peer].id, up, clock_local_us(n));
+    if (!up)
+        gone_link_down(n, follows);
     manners_link(n, peer, up);
     node_input(n);
 }

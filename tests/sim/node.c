@@ -301,6 +301,7 @@ static bool open_engine(struct sim_node *n, enum wal_boot *ret_how)
     if (lines_are_on(n->sim))
         lines_engine(n, &ops);
     clocks_engine(n, &ops);
+    gone_engine(n, &ops);
     rc = engine_new(&ops, ops.out != NULL ? &service : NULL, &n->engine);
     rid_assert(rc == 0);
     rc = engine_open(n->engine, &conf);
@@ -388,5 +389,7 @@ void node_crash(struct sim_node *n, bool machine, uint64_t restart_after)
     if (machine)
         clocks_lose_power(n);
     net_node_down(n);
+    if (!machine)
+        gone_node_died(n);
     sim_push(s, s->now + restart_after, EV_BOOT, n, 0, NULL);
 }

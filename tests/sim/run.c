@@ -227,6 +227,7 @@ static void draw_profile(struct sim *s)
     profile_snapshots(s, p);
     sessions_profile(s);
     leases_profile(s);
+    gone_profile(s);
     ways_profile(s);
     if (members_are_on(s) && snap_is_on(s))
         MARK(s, seeds_members_snapshots);
@@ -262,6 +263,7 @@ struct sim *run_new(const struct sim_options *options)
     oracle_init(s);
     clients_init(s);
     nemesis_plan(s);
+    gone_plan(s);
     stranger_init(s);
     lines_init(s);
     snap_init(s);
@@ -291,7 +293,7 @@ static bool of_a_node(enum sim_event_kind kind)
 {
     return kind <= EV_LINK_UP || kind == EV_DISK || kind == EV_DISK_IDLE || kind == EV_READ ||
            kind == EV_SUBMIT || kind == EV_CHORE || kind == EV_JOIN || kind == EV_STRANGER ||
-           kind == EV_TALK;
+           kind == EV_TALK || kind == EV_GONE;
 }
 
 /* It works. What comes meanwhile is taken in before anything is judged late (TIME-3): ticks and turns
@@ -392,6 +394,9 @@ static void dispatch(struct sim *s, const struct sim_event *e)
         break;
     case EV_BOOT:
         node_boot(n);
+        break;
+    case EV_GONE:
+        gone_event(s, e);
         break;
     case EV_STRANGER:
         stranger_event(s, e->node);

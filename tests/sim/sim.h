@@ -84,6 +84,7 @@ enum sim_stream {
     STREAM_MEMBER,
     STREAM_SESSION,
     STREAM_LEASE,
+    STREAM_GONE,
     STREAM_COUNT,
 };
 
@@ -114,6 +115,7 @@ enum sim_feature {
     FEATURE_SESSIONS, /* clients repeat writes */
     FEATURE_LEASES,   /* leaders take them, and clocks are what the core may rely on, no more */
     FEATURE_TOKENS,   /* the other ways to read: of followers, by a lease, bounded, by a token */
+    FEATURE_GONE,     /* calls are refused where a node died, and somewhere else */
     FEATURE_COUNT
 };
 
@@ -167,6 +169,7 @@ enum sim_event_kind {
     EV_MEMBER, /* somebody asks for a change */
     EV_JOIN,   /* the bench of a leader tells a new node who it is */
     EV_CLOCK,  /* something happens to clocks */
+    EV_GONE,   /* a call to a peer is refused */
     EV_KIND_COUNT,
 };
 
@@ -237,6 +240,8 @@ struct sim_event {
     X(boot_without_state) X(crash_in_chore) X(crash_in_snap_boot) X(crash_receiving) X(crash_checking) \
     X(crash_installing) X(crash_switching) X(crash_between_reset_and_switch) X(snap_rotten) X(snap_put_back) \
     X(snap_lied) X(snap_lost) X(state_lost) X(down_for_long) X(all_healed) X(left_in_doubt) \
+    X(seeds_gone) X(gone_refused) X(gone_campaign) X(gone_left_to_others) X(gone_too_soon) X(gone_elsewhere) \
+    X(gone_lie) X(gone_late) \
     X(seeds_members) X(member_asked) X(member_refused) X(member_busy) X(member_done) \
     X(member_added) X(member_removed) X(member_promoted) X(member_demoted) X(member_lost) \
     X(join_failed) X(join_unanswered) X(join_again) X(joined) X(member_wiped) X(member_reborn) \
@@ -498,7 +503,7 @@ struct sim_changes {
 
 #define SIM_PROMISES 16u
 #define SIM_BEATS    64u
-#define SIM_LENGTHS  256u
+#define SIM_LENGTHS  4096u
 
 struct sim_beat {
     raft_term term;
@@ -556,6 +561,8 @@ struct sim_node {
     enum node_life life;
     bool damaged;  /* counts among those that may be lost */
     uint32_t boot; /* grows with each start and each death */
+    raft_node_id gone;      /* whom it believed to be gone last, in this life; 0: nobody */
+    uint64_t gone_local_us; /* and when */
     struct sim_clock clock;
     struct sim_clocks clocks;
     struct sim_lease lease;
@@ -1041,6 +1048,16 @@ void manners_turn(struct sim_node *n);
 /* Around the submission of a write: what manners_propose_begin() gave goes to ..._end(). */
 raft_index manners_propose_begin(struct sim_node *n);
 void manners_propose_end(struct sim_node *n, raft_index closed);
+
+/* ---- gone.c ---- */
+void gone_profile(struct sim *s);
+void gone_plan(struct sim *s);
+void gone_engine(struct sim_node *n, struct engine_ops *ops);
+void gone_node_died(struct sim_node *n);
+void gone_event(struct sim *s, const struct sim_event *e);
+/* Whom it follows, before a link of it is told to be down, and behind it. */
+raft_node_id gone_follows(const struct sim_node *n);
+void gone_link_down(struct sim_node *n, raft_node_id before);
 
 /* ---- pieces.c ---- */
 /* Before a message of a leader: perhaps an append that it may send as well. */

@@ -18,9 +18,9 @@ const char *const sim_mark_names[MARK_COUNT] = {
 const char *const sim_stream_names[STREAM_COUNT] = {
     "profile", "loss", "dup",     "delay", "replay", "flip",    "conn",  "disk",
     "crash",   "turn", "client",  "op",    "state",  "nemesis", "clock", "heal",
-    "piece",   "read", "feature", "snap",  "member", "session", "lease"};
+    "piece",   "read", "feature", "snap",  "member", "session", "lease", "gone"};
 const char *const sim_feature_names[FEATURE_COUNT] = {"stranger", "space",    "lines",  "snapshots",
-                                                      "members",  "sessions", "leases", "tokens"};
+                                                      "members",  "sessions", "leases", "tokens", "gone"};
 const char *const sim_op_names[OP_COUNT] = {
     "write",    "cas",  "delete",        "read",       "read_log",     "read_local",
     "transfer", "open", "read_follower", "read_lease", "read_bounded", "read_token"};

@@ -95,6 +95,9 @@ static void on_trace(void *ctx, const struct raft_trace *t)
     case RAFT_TRACE_LEADER:
         world_say(w, "%s knows leader %s of term %" PRIu64, n->name, peer, t->term);
         break;
+    case RAFT_TRACE_GONE:
+        world_say(w, "%s finds nobody where %s was: %s", n->name, peer, t->text);
+        break;
     case RAFT_TRACE_VOTE_GRANTED:
         world_say(w, "%s grants %s", n->name, peer);
         break;

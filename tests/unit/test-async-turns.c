@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/limits.h"
 #include "unit/fake-names.h"
 
 #define BUSY_FOR(ms)                                                                               \
@@ -612,6 +613,67 @@ static void turns__hints_at_ever_new_addresses(void **state)
     fake_stop(leader);
 }
 
+/* FAILOVER-5: a follower that does not know yet that its leader has died. It is asked again, and nobody
+ * calls the dead one for it. */
+static void turns__a_hint_from_before_is_not_followed(void **state)
+{
+    char hint[256];
+    char dead[32];
+    struct fake_step steps[] = {{NULL, FAKE_REPLY, hint, 3}, {NULL, FAKE_REPLY, WRITE_OK, 0}};
+    int fd = fake_refusing_port(dead, sizeof(dead));
+    struct fake_server *s = fake_start(STEPS(steps));
+    char endpoints[128];
+    struct ridd *c;
+    struct seen seen;
+
+    (void)state;
+    not_leader(hint, sizeof(hint), dead);
+    fake_publish(s);
+    (void)snprintf(endpoints, sizeof(endpoints), "%s,%s", dead, fake_address(s));
+    assert_int_equal(ridd_open(endpoints, &(struct ridd_options){.timeout_ms = PATIENCE_MS}, &c),
+                     RIDD_OK);
+    /* One retry: from the dead one to the other. */
+    set_retry(c, (struct ridd_retry){
+                     .max_retries = 1, .backoff_ms = FOR_EVER_MS, .backoff_ms_max = FOR_EVER_MS});
+    start_put(c, "x", &seen);
+    run_all(c);
+    assert_int_equal(seen.status, RIDD_OK);
+    assert_int_equal(seen.attempts, 5);
+    assert_int_equal(fake_count(s, NULL), 4);
+    ridd_close(c);
+    fake_stop(s);
+    (void)close(fd);
+}
+
+/* FAILOVER-5: but not for ever. */
+static void turns__a_hint_from_before_is_not_asked_for_for_ever(void **state)
+{
+    char hint[256];
+    char dead[32];
+    struct fake_step steps[] = {{NULL, FAKE_REPLY, hint, 0}};
+    int fd = fake_refusing_port(dead, sizeof(dead));
+    struct fake_server *s = fake_start(STEPS(steps));
+    char endpoints[128];
+    struct ridd *c;
+    struct seen seen;
+
+    (void)state;
+    not_leader(hint, sizeof(hint), dead);
+    fake_publish(s);
+    (void)snprintf(endpoints, sizeof(endpoints), "%s,%s", dead, fake_address(s));
+    assert_int_equal(ridd_open(endpoints, &(struct ridd_options){.timeout_ms = PATIENCE_MS}, &c),
+                     RIDD_OK);
+    set_retry(c, (struct ridd_retry){
+                     .max_retries = 1, .backoff_ms = FOR_EVER_MS, .backoff_ms_max = FOR_EVER_MS});
+    start_put(c, "x", &seen);
+    run_all(c);
+    assert_int_not_equal(seen.status, RIDD_OK);
+    assert_in_range(fake_count(s, NULL), 2, CALL_STALE_MAX + 1 + CALL_HINTS_MAX);
+    ridd_close(c);
+    fake_stop(s);
+    (void)close(fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -634,6 +696,8 @@ int main(void)
         cmocka_unit_test(turns__a_node_that_swallows_who_dials),
         cmocka_unit_test(turns__giving_up_a_run_ends_it_at_the_server),
         cmocka_unit_test(turns__hints_at_ever_new_addresses),
+        cmocka_unit_test(turns__a_hint_from_before_is_not_followed),
+        cmocka_unit_test(turns__a_hint_from_before_is_not_asked_for_for_ever),
     };
 
     return cmocka_run_group_tests_name("async-turns", tests, NULL, NULL);

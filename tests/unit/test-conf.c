@@ -278,7 +278,7 @@ static const struct {
     {GOOD "[raft]\nheartbeet_ms = 5\nrounds = 1\nNode = 3\n",
      "f:6: unknown key 'heartbeet_ms' in [raft]; did you mean 'heartbeat_ms'?\n"
      "f:7: unknown key 'rounds' in [raft]; it belongs to [reads]\n"
-     "f:8: unknown key 'Node' in [raft]; known: heartbeat_ms, election_ms\n"},
+     "f:8: unknown key 'Node' in [raft]; known: heartbeat_ms, election_ms, fast_failover\n"},
     {GOOD "[limits]\ninflight = 5\nconecctions = 7\n",
      "f:6: unknown key 'inflight' in [limits]; did you mean 'in_flight'?\n"
      "f:7: unknown key 'conecctions' in [limits]; did you mean 'connections'?\n"},

@@ -1876,6 +1876,44 @@ static void members__changes_of_the_leader_have_a_reason(void **state)
     assert_string_equal(metrics.leader, rig.hosts[is].name);
 }
 
+static raft_node_id known_to(unsigned i)
+{
+    return raft_get_leader(raft_of(i));
+}
+
+/* FAILOVER-1: at the address that it has, and not for a link that ended; SEE-6. */
+static void members__a_leader_that_is_gone(void **state)
+{
+    raft_node_id id;
+    unsigned was;
+
+    (void)state;
+    found(3);
+    was = lead();
+    id = rig.hosts[was].id;
+    run(ELECTION);
+    rig.hosts[was].is_cut = true;
+    for (unsigned i = 1; i <= 3; i++) {
+        if (i == was)
+            continue;
+        engine_link(rig.hosts[i].engine, id, false, rig.now_us);
+        assert_true(known_to(i) == id);
+        engine_gone(rig.hosts[i].engine, id, "elsewhere:7401", rig.now_us);
+        assert_true(known_to(i) == id);
+        engine_set_fast_failover(rig.hosts[i].engine, false);
+        engine_gone(rig.hosts[i].engine, id, rig.hosts[was].peer_addr, rig.now_us);
+        assert_true(known_to(i) == id);
+        engine_set_fast_failover(rig.hosts[i].engine, true);
+        engine_gone(rig.hosts[i].engine, id, rig.hosts[was].peer_addr, rig.now_us);
+        assert_true(known_to(i) == 0);
+        engine_get_metrics(rig.hosts[i].engine, &metrics);
+        assert_int_equal(metrics.early_campaigns, 1);
+    }
+    run(ELECTION / 2);
+    for (unsigned i = 1; i <= 3; i++)
+        assert_int_equal(changes(i, ENGINE_LEADER_CHANGE_GONE), i != was);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_teardown(members__##name, done)
@@ -1902,6 +1940,7 @@ int main(void)
         TEST(what_is_under_way_is_shown),
         TEST(the_leader_is_replaced_by_handing_over),
         TEST(changes_of_the_leader_have_a_reason),
+        TEST(a_leader_that_is_gone),
         TEST(the_only_voter_is_replaced),
         TEST(a_failed_successor_removes_nobody),
         TEST(a_member_replaces_another),

@@ -163,7 +163,7 @@ static int on_frame(void *ctx, raft_node_id from, const struct wire_frame *frame
 static void on_event(void *ctx, enum peer_event event, raft_node_id peer, const char *address,
                      const char *text)
 {
-    static const char letters[] = "UDRFXM";
+    static const char letters[] = "UDRFXMG";
     struct side *s = ctx;
     size_t len = strlen(s->history);
 
@@ -539,7 +539,7 @@ static void net_peer__dials_until_somebody_is_there(void **state)
     t->high.net = NULL;
     PUMP_UNTIL(&t->pump, t->low.n[PEER_EVENT_FAILED] == 2);
     (void)close(placeholder);
-    assert_string_equal(t->low.history, "FUDF");
+    assert_string_equal(t->low.history, "FUDGF");
     assert_string_equal(t->low.text[PEER_EVENT_DOWN], "closed by the other side");
     pair_done(t);
 }
@@ -666,6 +666,195 @@ static void net_peer__both_channels_die_together(void **state)
         assert_string_equal(t->high.history, "UD");
         assert_false(peer_net_is_up(t->high.net, LOW));
         raw_link_close(c);
+        pair_done(t);
+    }
+}
+
+/* ---- is anybody there? (FAILOVER-1) ---- */
+
+/* One that listens where LOW is said to be; *ret_port. */
+static int listen_anywhere(unsigned *ret_port)
+{
+    struct sockaddr_in sa = raw_loopback(0);
+    socklen_t len = sizeof(sa);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+    assert_int_equal(bind(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+    assert_int_equal(listen(fd, 10), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&sa, &len), 0);
+    *ret_port = ntohs(sa.sin_port);
+    return fd;
+}
+
+/* Longer than any look. */
+static void let_look(struct pair *t)
+{
+    pump_for(&t->pump, 3 * PEER_LOOK_US);
+}
+
+static void reset_on_close(struct raw *c)
+{
+    const struct linger linger = {.l_onoff = 1, .l_linger = 0};
+
+    assert_int_equal(setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)), 0);
+}
+
+/* Its process has died: FIN, or RST. */
+static void net_peer__gone_is_told(void **state)
+{
+    struct pair *t = *state;
+    struct raw c[2];
+
+    for (int resets = 0; resets < 2; resets++) {
+        high_open(t);
+        raw_link(t, c, 5);
+        for (int i = 0; i < 2 && resets; i++)
+            reset_on_close(&c[i]);
+        raw_link_close(c);
+        PUMP_UNTIL(&t->pump, t->high.n[PEER_EVENT_GONE] == 1);
+        assert_string_equal(t->high.history, "UDG");
+        let_look(t);
+        assert_int_equal(t->high.n[PEER_EVENT_GONE], 1);
+        pair_done(t);
+    }
+}
+
+/* Its connections end, and it is there. */
+static void net_peer__who_listens_is_not_gone(void **state)
+{
+    struct pair *t = *state;
+    struct raw c[2];
+    unsigned port;
+    int fd;
+
+    high_open(t);
+    fd = listen_anywhere(&port);
+    side_add(&t->high, "127.0.0.1", port);
+    raw_link(t, c, 5);
+    raw_link_close(c);
+    PUMP_UNTIL(&t->pump, t->high.n[PEER_EVENT_DOWN] == 1);
+    let_look(t);
+    assert_int_equal(t->high.n[PEER_EVENT_GONE], 0);
+    (void)close(fd);
+    pair_done(t);
+}
+
+/* A process that is being taken apart still takes calls, and ends them. */
+static void net_peer__gone_after_its_last_breath(void **state)
+{
+    struct pair *t = *state;
+    struct raw c[2];
+    unsigned port;
+    int taken = -1;
+    int fd;
+
+    high_open(t);
+    fd = listen_anywhere(&port);
+    side_add(&t->high, "127.0.0.1", port);
+    raw_link(t, c, 5);
+    raw_link_close(c);
+    PUMP_UNTIL(&t->pump, (taken = accept(fd, NULL, NULL)) >= 0);
+    assert_int_equal(t->high.n[PEER_EVENT_GONE], 0);
+    (void)close(fd);
+    (void)close(taken);
+    PUMP_UNTIL(&t->pump, t->high.n[PEER_EVENT_GONE] == 1);
+    pair_done(t);
+}
+
+/* One connection ends, the other lives: something between them did it. */
+static void net_peer__gone_needs_both_ends(void **state)
+{
+    struct pair *t = *state;
+    struct raw c[2];
+
+    for (int i = 0; i < 2; i++) {
+        high_open(t);
+        raw_link(t, c, 5);
+        raw_close(&c[i]);
+        PUMP_UNTIL(&t->pump, raw_read(&c[1 - i])); /* it is closed when nobody watches it any more */
+        let_look(t);
+        assert_string_equal(t->high.history, "UD");
+        raw_link_close(c);
+        pair_done(t);
+    }
+}
+
+/* The other one ends a little later. */
+static void net_peer__gone_waits_for_the_other_end(void **state)
+{
+    struct pair *t = *state;
+    struct raw c[2];
+
+    high_open(t);
+    raw_link(t, c, 5);
+    raw_close(&c[0]);
+    PUMP_UNTIL(&t->pump, t->high.n[PEER_EVENT_DOWN] == 1);
+    assert_int_equal(t->high.n[PEER_EVENT_GONE], 0);
+    raw_close(&c[1]);
+    PUMP_UNTIL(&t->pump, t->high.n[PEER_EVENT_GONE] == 1);
+    pair_done(t);
+}
+
+/* What is refused is where it was. */
+static void net_peer__who_has_moved_is_not_gone(void **state)
+{
+    struct pair *t = *state;
+    struct raw c[2];
+    unsigned port;
+    int fd;
+
+    high_open(t);
+    fd = listen_anywhere(&port);
+    raw_link(t, c, 5);
+    raw_close(&c[0]);
+    PUMP_UNTIL(&t->pump, t->high.n[PEER_EVENT_DOWN] == 1);
+    side_add(&t->high, "127.0.0.1", port);
+    raw_close(&c[1]);
+    let_look(t);
+    assert_int_equal(t->high.n[PEER_EVENT_GONE], 0);
+    (void)close(fd);
+    pair_done(t);
+}
+
+/* No route is no refusal, and neither is what we ended ourselves. */
+static void net_peer__gone_is_nothing_else(void **state)
+{
+    struct pair *t = *state;
+    struct raw c[2];
+
+    high_open(t);
+    side_add(&t->high, "255.255.255.255", 7401);
+    raw_link(t, c, 5);
+    raw_link_close(c);
+    PUMP_UNTIL(&t->pump, t->high.n[PEER_EVENT_DOWN] == 1);
+    let_look(t);
+    assert_int_equal(t->high.n[PEER_EVENT_GONE], 0);
+    pair_done(t);
+    high_open(t);
+    raw_link(t, c, 5);
+    peer_net_close(t->high.net, LOW, "made up");
+    let_look(t);
+    assert_string_equal(t->high.history, "UD");
+    raw_link_close(c);
+    pair_done(t);
+}
+
+/* Whoever is told may end everything. */
+static void net_peer__gone_inside_callbacks(void **state)
+{
+    struct pair *t = *state;
+    struct raw c[2];
+
+    for (unsigned how = 0; how < 3; how++) {
+        high_open(t);
+        raw_link(t, c, 5);
+        t->high.inside = INSIDE_EVENT;
+        t->high.inside_event = PEER_EVENT_GONE;
+        t->high.inside_closes = how == 1;
+        t->high.inside_removes = how == 2;
+        raw_link_close(c);
+        PUMP_UNTIL(&t->pump, t->high.n[PEER_EVENT_GONE] == 1);
+        let_look(t);
         pair_done(t);
     }
 }
@@ -2794,6 +2983,14 @@ int main(void)
         CASE(net_peer__add_refuses_nonsense),
         CASE(net_peer__close_and_reconnect),
         CASE(net_peer__both_channels_die_together),
+        CASE(net_peer__gone_is_told),
+        CASE(net_peer__who_listens_is_not_gone),
+        CASE(net_peer__gone_after_its_last_breath),
+        CASE(net_peer__gone_needs_both_ends),
+        CASE(net_peer__gone_waits_for_the_other_end),
+        CASE(net_peer__who_has_moved_is_not_gone),
+        CASE(net_peer__gone_is_nothing_else),
+        CASE(net_peer__gone_inside_callbacks),
         CASE(net_peer__new_link_replaces_a_stale_one),
         CASE(net_peer__nonces_pair),
         CASE(net_peer__refused_handshakes),

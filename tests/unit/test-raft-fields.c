@@ -66,6 +66,7 @@ static const struct field of_raft[] = {
     F(raft, silent_since_us, TIME),
     F(raft, election_spread_us, SHOWS),
     F(raft, election_due_us, TIME),
+    {"early", PART, 0, 0, NULL},
     {"configs", PART, 0, 0, NULL},
     {"n_configs", PART, 0, 0, NULL},
     N(raft, configs_size, "room"),
@@ -225,6 +226,12 @@ static const struct field of_asks[] = {
     N(asks, n_by_lease, "for people"),
     N(asks, n_by_round, "for people"),
 };
+static const struct field of_early[] = {
+    F(early, leader, NAME),
+    F(early, since_us, TIME),
+    F(early, tries_left, SHOWS),
+    N(early, n_campaigns, "for people"),
+};
 static const struct field of_pairs[] = {
     {"list", PART, 0, 0, NULL},
     {"n", PART, 0, 0, NULL},
@@ -332,6 +339,7 @@ static const struct {
     STRUCT("ask", "raft_int.h", of_ask),
     STRUCT("asks", "raft_int.h", of_asks),
     STRUCT("pairs", "stamps_int.h", of_pairs),
+    STRUCT("early", "raft_int.h", of_early),
 };
 #define N_STRUCTS (sizeof(structs) / sizeof(structs[0]))
 
@@ -511,6 +519,7 @@ static void turn_bits_of(const struct fx *fx, const struct fx_node *node)
     turn_bits(fx, node, k++, &r->asks.out[0]);
     turn_bits(fx, node, k++, &r->asks);
     turn_bits(fx, node, k++, &r->pairs);
+    turn_bits(fx, node, k++, &r->early);
     assert_int_equal(k, N_STRUCTS);
 }
 
@@ -534,6 +543,23 @@ static void turn_bits_of_candidate(void)
     fx_inject_ok(&fx, &m);
     assert_int_equal(fx_role(&fx, 1), RAFT_CANDIDATE);
     turn_bits_of(&fx, &fx.nodes[1]);
+    fx_done(&fx);
+}
+
+/* One that was told that its leader is gone. */
+static void turn_bits_of_follower(void)
+{
+    struct fx fx;
+
+    fx_init(&fx, 3, 0, 1);
+    fx_start_all(&fx);
+    fx_elect(&fx, 1);
+    fx_run(&fx, FX_HEARTBEAT_US);
+    raft_gone(fx.nodes[2].r, fx_id(&fx, 1), fx_now(&fx, 2));
+    fx_turn(&fx, 2);
+    fx.now += 10;
+    raft_hold(fx.nodes[2].r, fx_now(&fx, 2), fx_hold(&fx, 2));
+    turn_bits_of(&fx, &fx.nodes[2]);
     fx_done(&fx);
 }
 
@@ -564,6 +590,7 @@ static void fields__show_as_they_should(void **state)
         fx_done(&fx);
     }
     turn_bits_of_candidate();
+    turn_bits_of_follower();
     for (size_t k = 0; k < N_STRUCTS; k++)
         for (size_t i = 0; i < structs[k].n; i++)
             if (structs[k].fields[i].kind != PART && structs[k].fields[i].kind != NOT_SEEN &&

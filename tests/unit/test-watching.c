@@ -414,7 +414,8 @@ static void watching__families_are_looked_at(void **state)
         "ridd_snapshot_index, ridd_snapshots_total, ridd_members, ridd_voters_heard, "
         "ridd_peer_heard, ridd_peer_fsync_seconds, ridd_turns_total, ridd_connections_limit, "
         "ridd_connections_accepted_total, ridd_http_requests_total, ridd_http_connections, "
-        "ridd_http_connections_closed_total, ridd_http_loop_asks_total";
+        "ridd_http_connections_closed_total, ridd_http_loop_asks_total, "
+        "ridd_early_campaigns_total";
     char *rules = read_source("conf/ridd.rules.yml");
     char *dashboard = read_source("conf/ridd-dashboard.json");
     unsigned n;
