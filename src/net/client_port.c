@@ -439,17 +439,20 @@ bool client_port_idle(const struct client_port *p)
 
 void client_port_flush(struct client_port *p)
 {
+    uint64_t now_us;
+
     p->cost = 0;
     p->sent = 0;
     p->had_turn = false;
     if (list_empty(&p->dirty) && list_empty(&p->starved) && !client_port_is_tight(p))
         return;
     client_port_enter(p);
+    now_us = clock_mono_us(); /* of all that is written in this turn */
     while (!list_empty(&p->dirty) && p->sent < CLIENT_SEND_BYTES_PER_TURN) {
         struct client_conn *c = list_entry(p->dirty.next, struct client_conn, dirty);
 
         list_remove(&c->dirty);
-        client_conn_write(c);
+        client_conn_write(c, now_us);
     }
     if (!list_empty(&p->dirty))
         client_port_wake(p); /* the rest is for the next turn */

@@ -16,7 +16,7 @@
  * there is room for it then (CLIENT-13). */
 static size_t cost_of(const struct wire_request *q)
 {
-    const size_t key = q->key.len > REQUEST_KEY_BYTES ? q->key.len : REQUEST_KEY_BYTES;
+    const size_t key = q->key.len > REQUEST_ROOM_BYTES ? q->key.len : REQUEST_ROOM_BYTES;
 
     return sizeof(struct request) + key + q->origin.src.len + q->origin.dest.len +
            q->n_keys * sizeof(*q->keys) + (q->scan != NULL ? sizeof(*q->scan) : 0) +
@@ -46,10 +46,10 @@ static struct request *memory_take(struct service *s, size_t key_len)
 {
     struct request *req;
 
-    if (key_len > REQUEST_KEY_BYTES)
+    if (key_len > REQUEST_ROOM_BYTES)
         return memory_new(key_len);
     if (s->n_kept == 0)
-        return memory_new(REQUEST_KEY_BYTES);
+        return memory_new(REQUEST_ROOM_BYTES);
     req = s->kept[--s->n_kept];
     if (s->n_kept > 0)
         for (size_t at = 0; at < CLEARED_BYTES; at += CACHE_LINE_BYTES)
@@ -65,7 +65,7 @@ static void memory_give(struct service *s, struct request *req)
     rid_assert(list_empty(&req->rr.link));
     rid_assert(list_empty(&req->rr.timer));
     rid_assert(list_empty(&req->link));
-    if (!KEEP_FREE || s->n_kept >= REQUESTS_KEPT_MAX || req->key_len > REQUEST_KEY_BYTES)
+    if (!KEEP_FREE || s->n_kept >= REQUESTS_KEPT_MAX || req->key_len > REQUEST_ROOM_BYTES)
         free(req);
     else
         s->kept[s->n_kept++] = req;

@@ -95,7 +95,7 @@ struct request {
     size_t want;              /* the reply that waits */
     uint64_t room_since_us;   /* since when it waits for that now */
     uint64_t client;          /* write: of the session that it names; 0: none */
-    unsigned char key[];      /* stored form */
+    unsigned char key[];      /* stored form; behind it a command that finds room there */
 };
 
 /* ---- replies.c ---- */
