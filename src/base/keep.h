@@ -3,7 +3,7 @@
  * For: lists of free objects of one size, which spare an allocator a million calls in a second.
  * Not for: memory without a bound: each list has one in base/limits.h.
  * Errors: none. Under AddressSanitizer nothing is kept, so that it sees who uses an object that was
- * given back; it is off in every other build.
+ * given back.
  * Obvious: units, ownership, thread, source. */
 #ifndef RIDD_BASE_KEEP_H
 #define RIDD_BASE_KEEP_H

@@ -439,10 +439,13 @@ static_assert(EVENTS_KEPT_MAX * (2 * EVENT_TEXT_BYTES_MAX + 2 * EVENT_NAME_BYTES
 #define CLIENT_IN_FLIGHT_MAX     4096u
 /* Unanswered requests of all clients; beyond it `busy`. */
 #define REQUESTS_MAX 65536u
-/* Of requests that were answered the memory of so many is kept for the next ones, some 700 bytes
- * each; beyond it goes back. Those with keys so short take one size. */
-#define REQUESTS_KEPT_MAX 1024u
-#define REQUEST_KEY_BYTES 64u
+/* Of requests that were answered the memory of so many is kept for the next ones, some 800 bytes
+ * each; beyond it goes back. There is room for key and command in it; those with a longer key, or
+ * for which both together are longer, ask for more. */
+#define REQUESTS_KEPT_MAX  1024u
+#define REQUEST_ROOM_BYTES 192u
+/* Of most machines: a guess that costs nothing but time where it is wrong. */
+#define CACHE_LINE_BYTES 64u
 /* Replies not yet taken by the client: above the high mark it is not read from, below the low mark
  * it is again, and after CLIENT_STUCK_US without any progress it is closed (CLIENT-3). */
 #define CLIENT_OUT_BYTES_HIGH (4u << 20)

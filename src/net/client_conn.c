@@ -315,7 +315,7 @@ static void out_consume(struct client_conn *c, size_t n)
     }
 }
 
-static void write_socket(struct client_conn *c)
+static void write_socket(struct client_conn *c, uint64_t now_us)
 {
     const size_t out = client_conn_out_bytes(c);
     const size_t piece = out < CLIENT_SEND_BYTES ? out : CLIENT_SEND_BYTES;
@@ -332,7 +332,7 @@ static void write_socket(struct client_conn *c)
         c->port->stats.bytes_out += (uint64_t)n;
         c->port->sent += (size_t)n;
         client_turns_charge(c, (uint64_t)n / CLIENT_SEND_BYTES_PER_US);
-        c->active_us = clock_mono_us();
+        c->active_us = now_us;
         c->stuck_us = 0;
         out_consume(c, (size_t)n);
     }
@@ -341,7 +341,7 @@ static void write_socket(struct client_conn *c)
         return;
     }
     if (c->stuck_us == 0)
-        c->stuck_us = clock_mono_us();
+        c->stuck_us = now_us;
     wait_writable(c);
 }
 
@@ -355,16 +355,16 @@ static void on_writable(evutil_socket_t unused, short what, void *ctx)
     if (c->dead || !c->blocked || p->sent >= CLIENT_SEND_BYTES_PER_TURN)
         return;
     client_port_enter(p);
-    write_socket(c);
+    write_socket(c, clock_mono_us());
     client_conn_settle(c);
     maybe_finish(c);
     client_port_leave(p);
 }
 
-void client_conn_write(struct client_conn *c)
+void client_conn_write(struct client_conn *c, uint64_t now_us)
 {
     if (!c->blocked && client_conn_out_bytes(c) > 0)
-        write_socket(c);
+        write_socket(c, now_us);
     client_conn_settle(c);
     maybe_finish(c);
 }

@@ -126,7 +126,7 @@ void client_conn_die(struct client_conn *c, const char *why);
 void client_conn_free(struct client_conn *c);
 /* It is its turn: hands up lines that were read before reading had to stop, or reads more. */
 void client_conn_serve(struct client_conn *c);
-void client_conn_write(struct client_conn *c);
+void client_conn_write(struct client_conn *c, uint64_t now_us);
 /* Brings the events in line with the state. After each change of what it depends on. */
 void client_conn_settle(struct client_conn *c);
 /* The accounts are what the buffers are. */

@@ -440,11 +440,13 @@ bool client_port_idle(const struct client_port *p)
 /* As far as one turn may go. */
 static void write_dirty(struct client_port *p)
 {
+    const uint64_t now_us = clock_mono_us(); /* of all that is written at once */
+
     while (!list_empty(&p->dirty) && p->sent < CLIENT_SEND_BYTES_PER_TURN) {
         struct client_conn *c = list_entry(p->dirty.next, struct client_conn, dirty);
 
         list_remove(&c->dirty);
-        client_conn_write(c);
+        client_conn_write(c, now_us);
     }
 }
 

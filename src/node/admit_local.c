@@ -194,12 +194,13 @@ enum service_role node_client_role(void *ctx, void *conn)
 {
     struct node *n = ctx;
     struct client_conn *c = conn;
-    const uint64_t mark = client_conn_mark(c);
     struct client_peer who;
     enum service_role role;
+    uint64_t mark;
 
     if (!client_conn_peer(c, &who))
         return SERVICE_ADMIN; /* TCP asks nobody who they are */
+    mark = client_conn_mark(c);
     if (mark / MARK_ROLES == n->local.generation)
         return (enum service_role)(mark % MARK_ROLES);
     role = judge(n, c, &who);

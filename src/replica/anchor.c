@@ -62,13 +62,12 @@ static void wait_for_exactly(struct replica *r, struct replica_request *q)
     replica_move(r, q, REPLICA_EXACT);
 }
 
-void anchor_confirmed(struct replica *r, struct replica_request *q, const struct replica_anchor *a)
+void anchor_confirmed(struct replica *r, struct replica_request *q)
 {
     const struct anchor_provider *p = anchor_provider_of(q->kind);
 
     rid_assert(p != NULL);
-    rid_assert((p->use == ANCHOR_NONE) == (a->index == 0));
-    q->anchor = *a;
+    rid_assert((p->use == ANCHOR_NONE) == (q->anchor.index == 0));
     q->times.confirmed_us = r->now_us;
     switch (p->use) {
     case ANCHOR_NONE:
@@ -109,6 +108,17 @@ void anchors_confirm(struct replica *r, const struct raft_ready *ready)
 
 /* ---- served ---- */
 
+/* The one behind it is next, mostly, and was not touched since hundreds before it were confirmed;
+ * its memory comes while this one is answered. (The last one's is the head of the list, which is
+ * only looked at.) */
+static void look_ahead(const struct replica_request *next)
+{
+    __builtin_prefetch(&next->kind);
+    __builtin_prefetch(&next->stage, 1);
+    __builtin_prefetch(&next->times, 1);
+    __builtin_prefetch(&next->anchor);
+}
+
 /* The state is there when its index is published (READ-36). */
 static void serve(struct replica *r, struct replica_request *q, struct replica_view *view)
 {
@@ -117,6 +127,7 @@ static void serve(struct replica *r, struct replica_request *q, struct replica_v
     rid_assert(q->stage == REPLICA_CONFIRMED || q->stage == REPLICA_EXACT ||
                q->stage == REPLICA_AWAITED || q->stage == REPLICA_LOCAL || q->stage == REPLICA_AGE);
     rid_assert(a->index <= view->last_applied.index);
+    look_ahead(list_entry(q->link.next, struct replica_request, link));
     if (q->stage != REPLICA_EXACT)
         rid_assert(q->min_index <= view->last_applied.index);
     view->served_by = r->id;

@@ -60,12 +60,11 @@ static void confirm_one(struct replica *r, struct replica_request *q, const stru
         .ticket = q->anchor.ticket,
         .answered = a->ticket};
 
-    if (is_behind(r, a->read_index)) {
-        q->anchor = anchor;
+    q->anchor = anchor;
+    if (is_behind(r, a->read_index))
         replica_move(r, q, REPLICA_BEHIND);
-    } else {
-        anchor_confirmed(r, q, &anchor);
-    }
+    else
+        anchor_confirmed(r, q);
 }
 
 /* The tickets of those that came after the question left are above it (FOLLOW-1). */

@@ -60,8 +60,8 @@ const struct anchor_provider *anchor_provider_of(enum replica_kind kind);
 
 /* ---- the continuation: the same for all ---- */
 
-/* q has its anchor now and waits to be served. */
-void anchor_confirmed(struct replica *r, struct replica_request *q, const struct replica_anchor *a);
+/* q has its anchor, in q->anchor, and waits to be served. */
+void anchor_confirmed(struct replica *r, struct replica_request *q);
 /* In the turn, in this order: loss before confirmation, so that where both meet, loss wins. */
 void anchors_prepare(struct replica *r);
 void anchors_lose(struct replica *r, const struct raft_ready *ready);

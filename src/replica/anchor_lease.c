@@ -78,13 +78,13 @@ static void decide(struct replica *r, struct replica_request *q, uint64_t hold_u
     }
     rid_assert(r->n_looks > q->anchor.arrival_look);
     q->times.begun_us = r->now_us;
-    anchor_confirmed(r, q,
-                     &(struct replica_anchor){.index = index,
-                                              .proof = REPLICA_PROOF_LEASE,
-                                              .by = r->id,
-                                              .term = raft_get_term(r->raft),
-                                              .look = r->n_looks,
-                                              .arrival_look = q->anchor.arrival_look});
+    q->anchor = (struct replica_anchor){.index = index,
+                                        .proof = REPLICA_PROOF_LEASE,
+                                        .by = r->id,
+                                        .term = raft_get_term(r->raft),
+                                        .look = r->n_looks,
+                                        .arrival_look = q->anchor.arrival_look};
+    anchor_confirmed(r, q);
 }
 
 static void prepare(struct replica *r)

@@ -10,7 +10,8 @@ static enum wire_error ask(struct replica *r, struct replica_request *q)
 {
     if (q->min_index > r->last_applied)
         return awaited_add(r, q);
-    anchor_confirmed(r, q, &(struct replica_anchor){.index = 0});
+    q->anchor = (struct replica_anchor){.index = 0};
+    anchor_confirmed(r, q);
     r->dirty = true; /* in this turn, if one is being taken */
     return WIRE_ERROR_NONE;
 }

@@ -33,12 +33,12 @@ static void confirm(struct replica *r, const struct raft_ready *ready)
         if (q->kind != REPLICA_READ_LOG)
             continue;
         rid_assert(q->entry.term == ready->committed[q->entry.index - first].id.term);
-        anchor_confirmed(r, q,
-                         &(struct replica_anchor){.index = q->entry.index,
-                                                  .proof = REPLICA_PROOF_MARKER,
-                                                  .by = r->id,
-                                                  .term = q->entry.term,
-                                                  .entry = q->entry});
+        q->anchor = (struct replica_anchor){.index = q->entry.index,
+                                            .proof = REPLICA_PROOF_MARKER,
+                                            .by = r->id,
+                                            .term = q->entry.term,
+                                            .entry = q->entry};
+        anchor_confirmed(r, q);
     }
 }
 

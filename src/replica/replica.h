@@ -280,18 +280,18 @@ struct replica_request {
     void (*written)(struct replica_request *q, const struct command_result *result);
     void (*failed)(struct replica_request *q, const struct replica_failure *f);
 
-    /* The replica's own. */
+    /* The replica's own, zero before the first time. What most reads need stands in front. */
     enum replica_stage stage;
-    struct list link;  /* in the queue of its stage */
-    struct list timer; /* in the wheel */
     uint32_t slot;
+    struct list link;             /* in the queue of its stage */
+    struct list timer;            /* in the wheel */
+    struct raft_entry_id entry;   /* PROPOSED */
+    struct replica_times times;   /* for who looks at them in a callback */
+    struct replica_anchor anchor; /* CONFIRMED, EXACT; LOOK, TICKET: what is known when it comes */
     struct heap_node age;         /* AGE: by how young it must be, the easiest first */
     struct raft_entry_id floor;   /* FLOOR: the write */
     raft_index floor_index;       /* FLOOR: what it waits for: that, or of one before it in line */
     uint32_t place;               /* AWAITED: in the heap */
-    struct raft_entry_id entry;   /* PROPOSED */
-    struct replica_times times;   /* for who looks at them in a callback */
-    struct replica_anchor anchor; /* CONFIRMED, EXACT; LOOK, TICKET: what is known when it comes */
 };
 
 struct replica_conf {

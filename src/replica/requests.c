@@ -534,7 +534,6 @@ void replica_submit(struct replica *r, struct replica_request *q, uint64_t now_u
     replica_now(r, now_us);
     q->stage = REPLICA_IDLE;
     q->times = (struct replica_times){.submitted_us = r->now_us};
-    q->age = (struct heap_node){0};
     q->entry = (struct raft_entry_id){0};
     q->anchor.index = 0;
     list_init(&q->link);

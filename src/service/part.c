@@ -121,6 +121,7 @@ void service_handle_part(struct service_conn *c, const struct wire_request *q)
         return;
     req->rr.failed = service_request_failed;
     req->part = q->part;
+    req->listed = true;
     list_append(&s->parts, &req->turn_link);
 }
 

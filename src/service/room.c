@@ -26,6 +26,7 @@ bool service_wait_for_room(struct request *req, const struct buf *out, size_t va
     }
     req->want = value_bytes + SERVICE_REPLY_BYTES;
     req->room_since_us = s->ops.now_us(s->ops.ctx);
+    req->listed = true;
     list_append(&c->waiting, &req->waiting_link);
     if (req->rr.deadline_us != UINT64_MAX)
         timers_add(&s->waiting, &req->rr.timer, req->rr.deadline_us);

@@ -43,7 +43,7 @@ struct service {
     } long_line;
     uint64_t next_msg_id;
     unsigned n_pending;
-    struct request *kept; /* owned; memory of requests that are over, by next_kept */
+    struct request *kept[REQUESTS_KEPT_MAX]; /* owned; memory of requests that are over */
     unsigned n_kept;
     struct buf scratch; /* commands are encoded here */
     struct prng prng;
@@ -67,33 +67,35 @@ struct service_conn {
     struct memory_conn *memory; /* borrowed; NULL: not counted */
 };
 
-/* One owed reply. Freed when it is answered or its connection closes. */
+/* One owed reply. Freed when it is answered or its connection closes. What most reads need stands
+ * together, in front: only that is cleared for each of them. */
 struct request {
-    struct replica_request rr;
     struct service_conn *conn;
-    struct request *next_kept; /* while it is none: of service->kept */
-    struct list link;          /* in conn->requests */
-    struct list turn_link;     /* in service->transfers or parts: looked at in each turn */
-    raft_node_id transfer_to;  /* who shall lead */
-    struct wire_part part;     /* which is wanted */
-    struct list waiting_link;  /* in conn->waiting */
-    size_t want;               /* the reply that waits */
-    size_t charged;            /* to conn->memory->requests */
-    size_t charged_command;    /* to conn->memory->commands */
+    struct list link; /* in conn->requests */
     enum wire_request_type type;
-    bool verbose;
-    uint64_t client; /* write: of the session that it names; 0: none */
     uint32_t timeout_ms;
     uint64_t arrived_us;
     uint64_t room_us;          /* in all, while its client did not read */
-    uint64_t room_since_us;    /* since when it waits for that now */
+    size_t charged;            /* to conn->memory->requests */
+    size_t charged_command;    /* to conn->memory->commands */
     struct wire_origin origin; /* owned copy */
+    struct wire_key *keys;     /* batch: owned; otherwise NULL */
+    struct wire_scan *scan;    /* scan: owned; otherwise NULL */
+    void *command;             /* owned */
     unsigned n_keys;
-    struct wire_key *keys;  /* batch: owned; otherwise NULL */
-    struct wire_scan *scan; /* scan: owned; otherwise NULL */
-    void *command;          /* owned */
+    bool verbose;
+    bool listed; /* turn_link or waiting_link was used */
     size_t key_len;
-    unsigned char key[]; /* stored form */
+    struct replica_request rr;
+    /* From rr.age on: set where it is used. */
+    struct list turn_link;    /* in service->transfers or parts: looked at in each turn */
+    struct list waiting_link; /* in conn->waiting */
+    raft_node_id transfer_to; /* who shall lead */
+    struct wire_part part;    /* which is wanted */
+    size_t want;              /* the reply that waits */
+    uint64_t room_since_us;   /* since when it waits for that now */
+    uint64_t client;          /* write: of the session that it names; 0: none */
+    unsigned char key[];      /* stored form; behind it a command that finds room there */
 };
 
 /* ---- replies.c ---- */

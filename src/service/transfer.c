@@ -85,6 +85,7 @@ static void begin_transfer(struct request *req, const struct wire_request *q, ra
     case 0:
         raft_get_status(replica_raft(c->service->replica), &st);
         req->transfer_to = st.transfer_to;
+        req->listed = true;
         list_append(&c->service->transfers, &req->turn_link);
         break;
     case RAFT_E_NOT_LEADER:

@@ -148,15 +148,20 @@ static int encode_command(struct service *s, const struct wire_request *q)
     return command_encode(&command, &s->scratch);
 }
 
+/* Into the memory of the request, where both find room in it. */
 static int copy_command(struct request *req)
 {
     const struct buf *scratch = &req->conn->service->scratch;
+    void *to = req->key + req->key_len;
 
-    req->command = malloc(scratch->len);
-    if (req->command == NULL)
+    if (req->key_len + scratch->len > REQUEST_ROOM_BYTES) {
+        req->command = malloc(scratch->len);
+        to = req->command;
+    }
+    if (to == NULL)
         return -ENOMEM;
-    memcpy(req->command, scratch->data, scratch->len);
-    req->rr.command = req->command;
+    memcpy(to, scratch->data, scratch->len);
+    req->rr.command = to;
     req->rr.command_len = scratch->len;
     return 0;
 }

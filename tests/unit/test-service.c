@@ -937,7 +937,7 @@ static void service__memory_of_requests_is_used_again(void **state)
             buf_reset(&line, SIZE_MAX);
             assert_int_equal(
                 buf_add_format(&line, "{\"type\":\"read_index\",\"msg_id\":%u,\"key\":\"%0*u\"}", i,
-                               i % 7 == 0 ? 400 : 1 + (int)(i % REQUEST_KEY_BYTES), i),
+                               i % 7 == 0 ? 400 : 1 + (int)(i % REQUEST_ROOM_BYTES), i),
                 0);
             assert_false(service_line(c->sc, (const char *)line.data, line.len, 1));
         }
@@ -951,6 +951,46 @@ static void service__memory_of_requests_is_used_again(void **state)
             assert_memory_equal(p, begin, sizeof(begin) - 1);
     }
     buf_done(&line);
+    host_done(&h);
+}
+
+/* Keys and commands of any length beside each other, all of them under way at once. */
+static void service__commands_find_room_behind_keys(void **state)
+{
+    static const int keys[] = {2, 60, 150, 188, 191, 192, 400};
+    static const int values[] = {2, 10, 60, 100, 110, 130, 180, 400};
+    const unsigned n = sizeof(keys) / sizeof(keys[0]);
+    const unsigned n_rounds = sizeof(values) / sizeof(values[0]);
+    cleanup_buf struct buf line = BUF_INIT;
+    struct host h;
+    struct conn *c = open_leader(&h);
+
+    (void)state;
+    for (unsigned round = 0; round < n_rounds; round++) {
+        for (unsigned i = 0; i < n; i++) {
+            buf_reset(&line, SIZE_MAX);
+            assert_int_equal(
+                buf_add_format(&line, "{\"type\":\"write\",\"key\":\"%0*u\",\"value\":\"%0*u\"}",
+                               keys[i], i, values[round], i + round),
+                0);
+            assert_false(service_line(c->sc, (const char *)line.data, line.len, 1));
+        }
+        service_conn_check(c->sc);
+        assert_int_equal(service_n_pending(h.services[0]), n);
+        settle(&h);
+        (void)take(c);
+        for (unsigned i = 0; i < n; i++) {
+            char want[512];
+
+            buf_reset(&line, SIZE_MAX);
+            assert_int_equal(
+                buf_add_format(&line, "{\"type\":\"read\",\"key\":\"%0*u\"}%c", keys[i], i, '\0'),
+                0);
+            (void)snprintf(want, sizeof(want), "{\"type\":\"read_ok\",\"value\":\"%0*u\"}",
+                           values[round], i + round);
+            exchange(&h, c, (const char *)line.data, want);
+        }
+    }
     host_done(&h);
 }
 
@@ -2981,6 +3021,7 @@ int main(void)
         cmocka_unit_test(service__envelopes_are_turned_round),
         cmocka_unit_test(service__replies_in_one_piece_are_as_others),
         cmocka_unit_test(service__memory_of_requests_is_used_again),
+        cmocka_unit_test(service__commands_find_room_behind_keys),
         cmocka_unit_test(service__what_it_cannot_do_is_refused),
         cmocka_unit_test(service__a_change_of_the_members_is_answered),
         cmocka_unit_test(service__each_type_needs_a_role),
