@@ -769,6 +769,12 @@ static_assert(KV_PREPARE_SYNC_BYTES % KV_COPY_PIECE_BYTES == 0, "it is synced be
 /* Their names are constants of ours; a longer one is refused as a programmer's error. */
 #define MARK_NAME_BYTES_MAX 32u
 
+/* ---- histories ---- */
+
+/* Points that a search remembers, at 16 bytes each: half a gigabyte when the table has doubled for
+ * the last time. Beyond it the judge gives up, which is no success. */
+#define HISTORY_STATES_MAX ((size_t)16 << 20)
+
 /* ---- ridbench ---- */
 
 /* Addresses of a cluster, and of leaders that it names. What is beyond is not followed. */
