@@ -792,6 +792,9 @@ static_assert(KV_PREPARE_SYNC_BYTES % KV_COPY_PIECE_BYTES == 0, "it is synced be
 /* Keys have eight digits. */
 #define LOAD_KEYS_MAX 100000000u
 #define LOAD_OF_MAX   128u
+/* Operations that --check records and judges; at some hundred bytes each two gibibytes. What comes
+ * later is not judged, and that is said. */
+#define LOAD_HISTORY_MAX ((size_t)20 * 1000 * 1000)
 /* One read(2); answers that do not fit come with the next. */
 #define LOAD_READ_BYTES (256u << 10)
 /* An answer that is longer than this is none: a scan of LOAD_OF_MAX of the largest values. */
@@ -807,6 +810,14 @@ static_assert(KV_PREPARE_SYNC_BYTES % KV_COPY_PIECE_BYTES == 0, "it is synced be
 /* Of what is not measured: keys are written and removed as fast as a cluster takes them. */
 #define LOAD_BULK_CONNECTIONS 8u
 #define LOAD_BULK_IN_FLIGHT   64u
+/* --failover: how often it is looked whether somebody took over, and all are well again; how long
+ * that may take; how far behind its leader a node may be that is well, under load. */
+#define BENCH_FAILOVER_LOOK_NS 1000000
+#define BENCH_FAILOVER_GONE_MS 5000
+#define BENCH_FAILOVER_NS_MAX  (60 * UINT64_C(1000000000))
+#define BENCH_FAILOVER_BEHIND  1000u
+#define BENCH_ROUNDS_MAX       1000u
+#define BENCH_ROUNDS_DEFAULT   10u
 /* What is in flight at the end is waited for, by nobody for longer than its time and this. */
 #define LOAD_LAST_NS 1000000000u
 
@@ -1234,6 +1245,9 @@ static_assert(CTL_KEYS_WRITES <= SESSION_ANSWERS_MAX, "what is under way can be 
 /* Keys have eight digits. */
 #define LOAD_KEYS_MAX 100000000u
 #define LOAD_OF_MAX   128u
+/* Operations that --check records and judges; at some hundred bytes each two gibibytes. What comes
+ * later is not judged, and that is said. */
+#define LOAD_HISTORY_MAX ((size_t)20 * 1000 * 1000)
 /* One read(2); answers that do not fit come with the next. */
 #define LOAD_READ_BYTES (256u << 10)
 /* An answer that is longer than this is none: a scan of LOAD_OF_MAX of the largest values. */
