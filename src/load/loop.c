@@ -153,8 +153,9 @@ static void run_measure(struct loop *l)
         turn(l);
         begin_measuring(l);
     }
-    if (over && l->end_ns > l->now_ns)
-        l->end_ns = l->now_ns;
+    if (over &&
+        l->end_ns > l->now_ns) /* perhaps while it was warming up: nothing is counted then */
+        l->end_ns = l->now_ns > l->begin_ns ? l->now_ns : l->begin_ns;
     l->figures->cpu_ns = l->measured ? thread_ns() - l->cpu_ns : 0;
     while (l->rc == 0 && l->rate > 0 && l->due_ns < (double)l->end_ns &&
            l->now_ns < l->end_ns + LOAD_LAST_NS)

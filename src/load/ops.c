@@ -298,6 +298,7 @@ static struct load_conn *find_room(struct loop *l)
     return NULL;
 }
 
+/* Each with the time at which it was due, whatever kept it (LOAD-1). */
 void ops_arrive(struct loop *l)
 {
     const double end_ns = l->end_ns != 0 ? (double)l->end_ns : INFINITY;
@@ -383,7 +384,8 @@ static void fail(struct load_conn *c, unsigned slot, enum truth_outcome outcome,
     set_free(c, slot);
 }
 
-/* Whatever has become of it: writing number 0, and removing, may be done twice. */
+/* A write may have been done, and is never sent again (LOAD-2); but writing number 0, and removing,
+ * may be done twice. */
 void ops_lost(struct load_conn *c, unsigned slot, const char *why)
 {
     static const char unknown[] = "outcome_unknown: the connection was lost";
