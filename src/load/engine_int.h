@@ -142,6 +142,9 @@ void loop_done(struct loop *l);
 int loop_run(struct loop *l);
 void loop_mark(struct loop *l, struct load_conn *c);
 bool loop_is_over(const struct loop *l);
+/* Its connections stay where they are: what is measured may be anybody's to answer, what fills and
+ * clears is the leader's. */
+bool loop_is_spread(const struct loop *l);
 
 /* ---- conn.c ---- */
 

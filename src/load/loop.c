@@ -122,6 +122,11 @@ static void turn(struct loop *l)
     l->n_dirty = 0;
 }
 
+bool loop_is_spread(const struct loop *l)
+{
+    return l->load->plan->spread && l->role == LOOP_MEASURE;
+}
+
 bool loop_is_over(const struct loop *l)
 {
     const struct load_plan *plan = l->load->plan;

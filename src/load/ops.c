@@ -508,7 +508,7 @@ static void follow(struct load_conn *c, const struct load_answer *a)
 {
     struct load *load = c->loop->load;
 
-    if (load->plan->spread)
+    if (loop_is_spread(c->loop))
         return;
     c->moves = true;
     if (a->leader != NULL && a->leader_len > 0) {

@@ -359,6 +359,28 @@ static void load__the_leader_is_followed(void **state)
     assert_true(f->n_wrong >= n_reads - 2);
 }
 
+/* Keys are the leader's to write, also where what is measured is not. */
+static void load__spread_connections_stay_where_they_are(void **state)
+{
+    struct load_plan plan = plan_of(LOAD_RIDD_FOLLOWER);
+
+    (void)state;
+    load_server_begin(&other, NULL);
+    server.leader = other.address;
+    plan.spread = true;
+    plan.run_ns = 10 * MS;
+    plan.timeout_ns = 50 * MS;
+    assert_int_equal(load_new(&plan, &load), 0);
+    assert_int_equal(load_fill(load), 0);
+    assert_int_equal(load_server_n_keys(&other), plan.n_keys);
+    assert_int_equal(load_server_n_keys(&server), 0);
+    server.leader = NULL;
+    server.n_reads = 0;
+    assert_int_equal(load_measure(load, NULL, NULL, NULL), 0);
+    assert_true(server.n_reads > 10);
+    assert_int_equal(other.n_reads, 0);
+}
+
 static void load__its_keys_are_removed(void **state)
 {
     struct load_plan plan = plan_of(LOAD_RIDD_READ_INDEX);
@@ -389,6 +411,7 @@ int main(void)
         TEST(load__what_is_no_answer_ends_the_connection),
         TEST(load__a_lost_connection_loses_no_read),
         TEST(load__the_leader_is_followed),
+        TEST(load__spread_connections_stay_where_they_are),
         TEST(load__its_keys_are_removed),
     };
 
