@@ -185,6 +185,8 @@ static void run_last(struct loop *l)
     l->ending = true;
     while (l->rc == 0 && n_in_flight(l) > 0 && l->now_ns - from_ns < patience_ns)
         turn(l);
+    for (unsigned i = 0; i < l->n_conns; i++)
+        ops_abandon(&l->conns[i]);
     look(l);
 }
 

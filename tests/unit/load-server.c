@@ -205,7 +205,8 @@ static void answer(struct load_server *s, int fd, const char *line)
         answer_read(s, id, type, number, out, sizeof(out));
     free(type);
     free(key);
-    (void)send(fd, out, strlen(out), MSG_NOSIGNAL);
+    if (s->n_lines != s->mute_at)
+        (void)send(fd, out, strlen(out), MSG_NOSIGNAL);
 }
 
 /* ---- connections ---- */

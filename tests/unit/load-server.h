@@ -27,7 +27,8 @@ struct load_server {
     bool lies_of_absence; /* reads find nothing */
     bool garbles;         /* answers are no JSON */
     unsigned
-        drop_after; /* the next write behind so many lines is done, and the connection closed */
+        drop_after;   /* the next write behind so many lines is done, and the connection closed */
+    unsigned mute_at; /* that line is never answered; 0: none */
     unsigned n_lines;
     unsigned n_reads;
     unsigned n_writes;

@@ -192,8 +192,8 @@ static void load__what_was_never_sent_is_told(void **state)
     assert_in_range(f->n_unsent, 480, 505);
     assert_in_range(f->sides[LOAD_READ].ns.n, 1995, 2001);
     assert_true(ms_at(f, LOAD_READ, 990) > 1000);
-    assert_int_equal(f->n_errors,
-                     0); /* the one that was sent is asked again until its time is over */
+    assert_int_equal(f->n_errors, 1); /* the one that was sent */
+    assert_string_equal(f->errors[0].name, "no_answer");
 }
 
 static void load__arrivals_of_poisson_are_as_many(void **state)
@@ -338,6 +338,24 @@ static void load__a_lost_connection_loses_no_read(void **state)
     assert_int_equal(judged(), CHECK_GOOD);
 }
 
+/* The others go on; it is asked again on another connection when its time is over. */
+static void load__one_that_is_never_answered_is_asked_again(void **state)
+{
+    struct load_plan plan = plan_of(LOAD_RIDD_READ_INDEX);
+    const struct load_figures *f;
+
+    (void)state;
+    plan.in_flight = 4;
+    plan.run_ns = 50 * MS;
+    plan.timeout_ns = 100 * MS;
+    server.mute_at = 200;
+    f = run(&plan);
+    assert_int_equal(f->n_errors, 0);
+    assert_int_equal(f->n_again, 1);
+    assert_true(f->sides[LOAD_READ].ns.n > 1000);
+    assert_true(f->sides[LOAD_READ].ns.max >= 100 * MS);
+}
+
 static void load__the_leader_is_followed(void **state)
 {
     struct load_plan plan = plan_of(LOAD_RIDD_READ_INDEX);
@@ -410,6 +428,7 @@ int main(void)
         TEST(load__an_absent_key_is_wrong),
         TEST(load__what_is_no_answer_ends_the_connection),
         TEST(load__a_lost_connection_loses_no_read),
+        TEST(load__one_that_is_never_answered_is_asked_again),
         TEST(load__the_leader_is_followed),
         TEST(load__spread_connections_stay_where_they_are),
         TEST(load__its_keys_are_removed),
