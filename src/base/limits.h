@@ -804,6 +804,8 @@ static_assert(KV_PREPARE_SYNC_BYTES % KV_COPY_PIECE_BYTES == 0, "it is synced be
 /* Between two tries to connect: the time without a leader is measured, and is wrong by as much. */
 #define LOAD_PAUSE_NS     2000000u
 #define LOAD_PAUSE_NS_MAX 10000000u
+/* A host that is down does not refuse: then the next one is tried. */
+#define LOAD_DIAL_NS 1000000000u
 /* How often it is looked at what waits too long, and told how far the load is. */
 #define LOAD_LOOK_NS 50000000u
 #define LOAD_SAY_NS  1000000000u

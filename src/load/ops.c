@@ -420,17 +420,18 @@ void ops_give_up(struct load_conn *c)
         c->n_again--;
         fail(c, i, TRUTH_NOT_DONE, c->last_error, strlen(c->last_error));
     }
-    /* A node that stands still says nothing at all. */
-    if (c->state != CONN_CLOSED && (c->n_sent > 0 || c->state == CONN_DIALS) &&
-        l->now_ns - c->heard_ns > timeout_ns) {
-        for (unsigned i = 0; i < l->in_flight; i++)
-            if (c->slots[i].state == SLOT_SENT && l->now_ns - c->slots[i].sent_ns > timeout_ns) {
-                conn_lose(c, "no_answer");
-                return;
-            }
-        if (c->state == CONN_DIALS)
-            conn_lose(c, "unreachable");
+    if (c->state == CONN_DIALS && l->now_ns - c->heard_ns > LOAD_DIAL_NS) {
+        conn_lose(c, "unreachable");
+        return;
     }
+    /* A node that stands still says nothing at all. */
+    if (c->state != CONN_OPEN || l->now_ns - c->heard_ns <= timeout_ns)
+        return;
+    for (unsigned i = 0; i < l->in_flight; i++)
+        if (c->slots[i].state == SLOT_SENT && l->now_ns - c->slots[i].sent_ns > timeout_ns) {
+            conn_lose(c, "no_answer");
+            return;
+        }
 }
 
 void ops_abandon(struct load_conn *c)
