@@ -5,15 +5,20 @@
 
 #include "base/banned.h"
 
-static_assert(HISTOGRAM_STEPS == 8,
-              "histogram_bucket() shifts by three bits less than a value has");
+static_assert(HISTOGRAM_BUCKETS == 34 * HISTOGRAM_STEPS, "up to 2^36");
+
+static uint64_t top(unsigned bucket, unsigned bits)
+{
+    const unsigned steps = 1u << bits;
+    const unsigned doubling = bucket < 2 * steps ? 0 : bucket / steps - 1;
+    const uint64_t step = bucket - doubling * steps;
+
+    return ((step + 1) << doubling) - 1;
+}
 
 uint64_t histogram_top(unsigned bucket)
 {
-    unsigned doubling = bucket < 2 * HISTOGRAM_STEPS ? 0 : bucket / HISTOGRAM_STEPS - 1;
-    uint64_t step = bucket - doubling * HISTOGRAM_STEPS;
-
-    return ((step + 1) << doubling) - 1;
+    return top(bucket, HISTOGRAM_BITS);
 }
 
 void histogram_merge(struct histogram *h, const struct histogram *other)
@@ -41,21 +46,27 @@ void histogram_since(const struct histogram *h, const struct histogram *before,
         ret->max = h->max;
 }
 
-uint64_t histogram_at(const struct histogram *h, unsigned permille)
+static uint64_t quantile(const uint64_t *counts, unsigned n_buckets, unsigned bits, uint64_t n,
+                         uint64_t max, unsigned permille)
 {
-    uint64_t wanted = h->n / 1000 * permille + (h->n % 1000 * permille + 999) / 1000;
+    uint64_t wanted = n / 1000 * permille + (n % 1000 * permille + 999) / 1000;
     uint64_t passed = 0;
 
-    if (h->n == 0)
+    if (n == 0)
         return 0;
     if (wanted == 0)
         wanted = 1;
-    for (unsigned i = 0; i < HISTOGRAM_BUCKETS - 1; i++) {
-        passed += h->counts[i];
+    for (unsigned i = 0; i < n_buckets - 1; i++) {
+        passed += counts[i];
         if (passed >= wanted)
-            return histogram_top(i) < h->max ? histogram_top(i) : h->max;
+            return top(i, bits) < max ? top(i, bits) : max;
     }
-    return h->max;
+    return max;
+}
+
+uint64_t histogram_at(const struct histogram *h, unsigned permille)
+{
+    return quantile(h->counts, HISTOGRAM_BUCKETS, HISTOGRAM_BITS, h->n, h->max, permille);
 }
 
 uint64_t histogram_n_below(const struct histogram *h, uint64_t bound)
@@ -65,4 +76,21 @@ uint64_t histogram_n_below(const struct histogram *h, uint64_t bound)
     for (unsigned i = 0; i < HISTOGRAM_BUCKETS && histogram_top(i) < bound; i++)
         n += h->counts[i];
     return n;
+}
+
+/* ---- the fine one ---- */
+
+void histogram_fine_merge(struct histogram_fine *h, const struct histogram_fine *other)
+{
+    h->n += other->n;
+    h->sum += other->sum;
+    if (other->max > h->max)
+        h->max = other->max;
+    for (unsigned i = 0; i < HISTOGRAM_FINE_BUCKETS; i++)
+        h->counts[i] += other->counts[i];
+}
+
+uint64_t histogram_fine_at(const struct histogram_fine *h, unsigned permille)
+{
+    return quantile(h->counts, HISTOGRAM_FINE_BUCKETS, HISTOGRAM_FINE_BITS, h->n, h->max, permille);
 }

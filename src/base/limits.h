@@ -811,6 +811,60 @@ static_assert(KV_PREPARE_SYNC_BYTES % KV_COPY_PIECE_BYTES == 0, "it is synced be
 /* Their names are constants of ours; a longer one is refused as a programmer's error. */
 #define MARK_NAME_BYTES_MAX 32u
 
+/* ---- histories ---- */
+
+/* Points that a search remembers, at 16 bytes each: half a gigabyte when the table has doubled for
+ * the last time. Beyond it the judge gives up, which is no success. */
+#define HISTORY_STATES_MAX ((size_t)16 << 20)
+
+/* ---- ridbench ---- */
+
+/* Addresses of a cluster, and of leaders that it names. What is beyond is not followed. */
+#define LOAD_TARGETS_MAX       64u
+#define LOAD_ADDRESS_BYTES_MAX 300u
+/* Names of errors that are counted apart; the last takes all others. */
+#define LOAD_ERRORS_MAX      32u
+#define LOAD_ERROR_BYTES_MAX 31u
+/* The first error and the first wrong answer, in full; what is longer is cut. */
+#define LOAD_TEXT_BYTES_MAX 700u
+/* What one process can drive; more is a mistake. */
+#define LOAD_CONNECTIONS_MAX 10000u
+#define LOAD_THREADS_MAX     64u
+#define LOAD_SECONDS_MAX     86400u
+/* Keys have eight digits. */
+#define LOAD_KEYS_MAX 100000000u
+#define LOAD_OF_MAX   128u
+/* Operations that --check records and judges; at some hundred bytes each two gibibytes. What comes
+ * later is not judged, and that is said. */
+#define LOAD_HISTORY_MAX ((size_t)20 * 1000 * 1000)
+/* One read(2); answers that do not fit come with the next. */
+#define LOAD_READ_BYTES (256u << 10)
+/* An answer that is longer than this is none: a scan of LOAD_OF_MAX of the largest values. */
+#define LOAD_ANSWER_BYTES_MAX ((size_t)16 << 20)
+/* Events of one turn. */
+#define LOAD_EVENTS_MAX 256u
+/* Between two tries to connect: the time without a leader is measured, and is wrong by as much. */
+#define LOAD_PAUSE_NS     2000000u
+#define LOAD_PAUSE_NS_MAX 10000000u
+/* A host that is down does not refuse: then the next one is tried. */
+#define LOAD_DIAL_NS 1000000000u
+/* How often it is looked at what waits too long, and told how far the load is. */
+#define LOAD_LOOK_NS 50000000u
+#define LOAD_SAY_NS  1000000000u
+/* Of what is not measured: keys are written and removed as fast as a cluster takes them. */
+#define LOAD_BULK_CONNECTIONS 8u
+#define LOAD_BULK_IN_FLIGHT   64u
+/* --failover: how often it is looked whether somebody took over, and all are well again; how long
+ * that may take; how far behind its leader a node may be that is well, under load. */
+#define BENCH_FAILOVER_LOOK_NS 1000000
+#define BENCH_FAILOVER_GONE_MS 5000
+#define BENCH_FAILOVER_NS_MAX  (60 * UINT64_C(1000000000))
+#define BENCH_FAILOVER_BEHIND  1000u
+#define BENCH_ROUNDS_MAX       1000u
+#define BENCH_ROUNDS_DEFAULT   10u
+/* What is in flight at the end is waited for, by nobody for longer than its time and this. */
+#define LOAD_LAST_NS 1000000000u
+
 /* ---- snapshots ---- */
 
 /* The copy in one: as much as a map may ever have, on machines of any width. A trailer that says
@@ -1167,14 +1221,10 @@ static_assert(CTL_KEYS_WRITES <= SESSION_ANSWERS_MAX, "what is under way can be 
 #define BENCH_VALUE_BYTES_DEFAULT 64u
 #define BENCH_MIXED_PERCENT       10u
 /* A tenth of the time, and two seconds at most, are not measured: connections are made. */
-#define BENCH_WARM_PART   10u
-#define BENCH_WARM_US_MAX 2000000u
-/* So often a key is drawn that nobody writes; then the first such one is looked for. */
-#define BENCH_KEY_TRIES 16u
-/* How long a client of it waits before it asks for a new leader again: the time without one is
- * measured, and is wrong by as much. */
-#define BENCH_BACKOFF_MS     2u
-#define BENCH_BACKOFF_MS_MAX 10u
+#define BENCH_WARM_PART  10u
+#define BENCH_WARM_S_MAX 2
+/* Where nobody looks, it says once in so many seconds how far it is. */
+#define BENCH_SAY_EACH 10u
 /* Above it the client's processor is the limit. */
 #define BENCH_BUSY_PERCENT 90u
 /* Keys of a run that began so long before the longest that there may be are nobody's, also where
@@ -1223,6 +1273,44 @@ static_assert(CTL_KEYS_WRITES <= SESSION_ANSWERS_MAX, "what is under way can be 
 /* Another program that is asked (systemctl): its time, and what of its output is kept. */
 #define DOCTOR_COMMAND_MS        3000u
 #define DOCTOR_COMMAND_BYTES_MAX (64u << 10)
+
+/* ---- ridbench ---- */
+
+/* Addresses of a cluster, and of leaders that it names. What is beyond is not followed. */
+#define LOAD_TARGETS_MAX       64u
+#define LOAD_ADDRESS_BYTES_MAX 300u
+/* Names of errors that are counted apart; the last takes all others. */
+#define LOAD_ERRORS_MAX      32u
+#define LOAD_ERROR_BYTES_MAX 31u
+/* The first error and the first wrong answer, in full; what is longer is cut. */
+#define LOAD_TEXT_BYTES_MAX 700u
+/* What one process can drive; more is a mistake. */
+#define LOAD_CONNECTIONS_MAX 10000u
+#define LOAD_THREADS_MAX     64u
+#define LOAD_SECONDS_MAX     86400u
+/* Keys have eight digits. */
+#define LOAD_KEYS_MAX 100000000u
+#define LOAD_OF_MAX   128u
+/* Operations that --check records and judges; at some hundred bytes each two gibibytes. What comes
+ * later is not judged, and that is said. */
+#define LOAD_HISTORY_MAX ((size_t)20 * 1000 * 1000)
+/* One read(2); answers that do not fit come with the next. */
+#define LOAD_READ_BYTES (256u << 10)
+/* An answer that is longer than this is none: a scan of LOAD_OF_MAX of the largest values. */
+#define LOAD_ANSWER_BYTES_MAX ((size_t)16 << 20)
+/* Events of one turn. */
+#define LOAD_EVENTS_MAX 256u
+/* Between two tries to connect: the time without a leader is measured, and is wrong by as much. */
+#define LOAD_PAUSE_NS     2000000u
+#define LOAD_PAUSE_NS_MAX 10000000u
+/* How often it is looked at what waits too long, and told how far the load is. */
+#define LOAD_LOOK_NS 50000000u
+#define LOAD_SAY_NS  1000000000u
+/* Of what is not measured: keys are written and removed as fast as a cluster takes them. */
+#define LOAD_BULK_CONNECTIONS 8u
+#define LOAD_BULK_IN_FLIGHT   64u
+/* What is in flight at the end is waited for, by nobody for longer than its time and this. */
+#define LOAD_LAST_NS 1000000000u
 
 /* ---- snapshots ---- */
 

@@ -13,6 +13,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/lookup.h"
+#include "base/own_end.h"
 #include "client/client_int.h"
 
 #include "base/banned.h"
@@ -49,23 +50,6 @@ static void set_options(int fd)
     (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
     (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof(interval_s));
     (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &n_probes, sizeof(n_probes));
-}
-
-/* Whether a socket on a port of this host that nobody listens on was connected to itself, which TCP
- * allows when the kernel happens to choose that very port as the source: it would echo the request
- * as its own answer. */
-static bool is_own_end(int fd)
-{
-    struct sockaddr_storage a;
-    struct sockaddr_storage b;
-    socklen_t a_len = sizeof(a);
-    socklen_t b_len = sizeof(b);
-
-    memset(&a, 0, sizeof(a));
-    memset(&b, 0, sizeof(b));
-    return getsockname(fd, (struct sockaddr *)&a, &a_len) == 0 &&
-           getpeername(fd, (struct sockaddr *)&b, &b_len) == 0 && a_len == b_len &&
-           memcmp(&a, &b, a_len) == 0;
 }
 
 void dial_done(struct conn *conn)
@@ -124,7 +108,7 @@ static void try_addresses(struct conn *conn, uint64_t now_us)
         uint64_t until_us = conn->dial_until_us;
         int rc = try_address(conn);
 
-        if (rc == 0 && is_own_end(conn->fd))
+        if (rc == 0 && fd_is_own_end(conn->fd))
             rc = ECONNREFUSED;
         if (rc == 0) {
             opened(conn, now_us);
@@ -245,7 +229,7 @@ void dial_on_event(struct conn *conn, uint64_t now_us)
 
     if (getsockopt(conn->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
         error = errno;
-    if (error == 0 && is_own_end(conn->fd))
+    if (error == 0 && fd_is_own_end(conn->fd))
         error = ECONNREFUSED;
     if (error == 0)
         opened(conn, now_us);

@@ -25,8 +25,9 @@
 enum load_kind {
     LOAD_READ = 0, /* one key */
     LOAD_WRITE,
-    LOAD_BATCH, /* several keys at one index */
-    LOAD_SCAN,  /* some keys from one on */
+    LOAD_BATCH,  /* several keys at one index */
+    LOAD_SCAN,   /* some keys from one on */
+    LOAD_REMOVE, /* one key; never measured: a run clears away what it has written */
     LOAD_N_KINDS
 };
 
@@ -43,7 +44,8 @@ enum load_outcome {
     LOAD_DONE = 0,
     LOAD_ABSENT,  /* the read is an answer: there is no such key */
     LOAD_REFUSED, /* for certain not done */
-    LOAD_UNKNOWN  /* a write that may yet be done */
+    LOAD_UNKNOWN, /* a write that may yet be done */
+    LOAD_WRONG    /* an answer that cannot be one to what was asked: error says why */
 };
 
 struct load_answer {
@@ -52,11 +54,17 @@ struct load_answer {
     size_t value_len;
     const char *error; /* refused, unknown: what the server said, in some words; no NUL needed */
     size_t error_len;
+    const char *leader; /* refused, and who would do it: HOST:PORT; NULL: not said */
+    size_t leader_len;
 };
 
 struct load_conn;
 /* slot: as submit() was given it. Each slot has one answer. */
 void load_answered(struct load_conn *conn, unsigned slot, const struct load_answer *answer);
+/* Before the answer of a batch or a scan: each key that it holds, in the order asked for; value as
+ * in load_answer. The key's own number is known by its place. */
+void load_item(struct load_conn *conn, unsigned slot, unsigned place, const char *value,
+               size_t value_len);
 
 struct load_protocol {
     const char *name;
