@@ -769,6 +769,12 @@ static_assert(KV_PREPARE_SYNC_BYTES % KV_COPY_PIECE_BYTES == 0, "it is synced be
 /* Their names are constants of ours; a longer one is refused as a programmer's error. */
 #define MARK_NAME_BYTES_MAX 32u
 
+/* ---- histories ---- */
+
+/* Points that a search remembers, at 16 bytes each: half a gigabyte when the table has doubled for
+ * the last time. Beyond it the judge gives up, which is no success. */
+#define HISTORY_STATES_MAX ((size_t)16 << 20)
+
 /* ---- ridbench ---- */
 
 /* Addresses of a cluster, and of leaders that it names. What is beyond is not followed. */
@@ -786,6 +792,9 @@ static_assert(KV_PREPARE_SYNC_BYTES % KV_COPY_PIECE_BYTES == 0, "it is synced be
 /* Keys have eight digits. */
 #define LOAD_KEYS_MAX 100000000u
 #define LOAD_OF_MAX   128u
+/* Operations that --check records and judges; at some hundred bytes each two gibibytes. What comes
+ * later is not judged, and that is said. */
+#define LOAD_HISTORY_MAX ((size_t)20 * 1000 * 1000)
 /* One read(2); answers that do not fit come with the next. */
 #define LOAD_READ_BYTES (256u << 10)
 /* An answer that is longer than this is none: a scan of LOAD_OF_MAX of the largest values. */
@@ -801,6 +810,14 @@ static_assert(KV_PREPARE_SYNC_BYTES % KV_COPY_PIECE_BYTES == 0, "it is synced be
 /* Of what is not measured: keys are written and removed as fast as a cluster takes them. */
 #define LOAD_BULK_CONNECTIONS 8u
 #define LOAD_BULK_IN_FLIGHT   64u
+/* --failover: how often it is looked whether somebody took over, and all are well again; how long
+ * that may take; how far behind its leader a node may be that is well, under load. */
+#define BENCH_FAILOVER_LOOK_NS 1000000
+#define BENCH_FAILOVER_GONE_MS 5000
+#define BENCH_FAILOVER_NS_MAX  (60 * UINT64_C(1000000000))
+#define BENCH_FAILOVER_BEHIND  1000u
+#define BENCH_ROUNDS_MAX       1000u
+#define BENCH_ROUNDS_DEFAULT   10u
 /* What is in flight at the end is waited for, by nobody for longer than its time and this. */
 #define LOAD_LAST_NS 1000000000u
 
@@ -1228,6 +1245,9 @@ static_assert(CTL_KEYS_WRITES <= SESSION_ANSWERS_MAX, "what is under way can be 
 /* Keys have eight digits. */
 #define LOAD_KEYS_MAX 100000000u
 #define LOAD_OF_MAX   128u
+/* Operations that --check records and judges; at some hundred bytes each two gibibytes. What comes
+ * later is not judged, and that is said. */
+#define LOAD_HISTORY_MAX ((size_t)20 * 1000 * 1000)
 /* One read(2); answers that do not fit come with the next. */
 #define LOAD_READ_BYTES (256u << 10)
 /* An answer that is longer than this is none: a scan of LOAD_OF_MAX of the largest values. */

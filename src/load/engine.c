@@ -47,6 +47,19 @@ uint64_t load_now(const struct load *load)
     return load->world.now_ns(load->world.ctx);
 }
 
+void load_mark(struct load *load, uint64_t since_ns)
+{
+    __atomic_store_n(&load->mark_ns, 0, __ATOMIC_SEQ_CST);
+    for (unsigned i = 0; i < LOAD_N_KINDS; i++)
+        __atomic_store_n(&load->marked_ns[i], 0, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&load->mark_ns, since_ns, __ATOMIC_SEQ_CST);
+}
+
+uint64_t load_marked(const struct load *load, enum load_kind kind)
+{
+    return __atomic_load_n(&load->marked_ns[kind], __ATOMIC_ACQUIRE);
+}
+
 /* ---- addresses ---- */
 
 static int resolve_unix(const char *path, struct target *ret)
@@ -129,6 +142,16 @@ const struct load_figures *load_figures(const struct load *load)
     return load->figures;
 }
 
+const struct history *load_history(const struct load *load)
+{
+    return &load->history;
+}
+
+bool load_history_is_full(const struct load *load)
+{
+    return load->history.n >= LOAD_HISTORY_MAX / load->plan->n_threads * load->plan->n_threads;
+}
+
 uint64_t load_n_done(const struct load_figures *f)
 {
     uint64_t n = 0;
@@ -179,6 +202,7 @@ void load_free(struct load *load)
         free(load->figures->seconds);
     free(load->figures);
     free(load->bulk);
+    history_done(&load->history);
     (void)pthread_mutex_destroy(&load->lock);
     free(load);
 }
@@ -350,6 +374,8 @@ static int end(struct crew *crew)
         if (rc == 0)
             rc = crew->loops[i].rc;
         figures_merge(f, crew->loops[i].figures);
+        for (size_t k = 0; k < crew->loops[i].history.n; k++)
+            (void)history_add(&crew->load->history, &crew->loops[i].history.ops[k]);
     }
     f->begin_ns = crew->begin_ns;
     f->end_ns = crew->loops[0].end_ns;

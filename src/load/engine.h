@@ -26,6 +26,7 @@
 
 #include "base/histogram.h"
 #include "base/limits.h"
+#include "history/checker.h"
 #include "load/load.h"
 
 struct load;
@@ -71,6 +72,7 @@ struct load_plan {
     uint64_t seed;
     bool linearizable;    /* its reads promise it */
     bool absent_is_right; /* a key may be unknown where a read is served */
+    bool record;          /* what is asked of single keys becomes a history; see load_history() */
     /* About once in a second, in the caller's thread; NULL: nobody looks. */
     void (*progress)(void *arg, const struct load_progress *p);
     bool (*is_over)(void *arg); /* asked often, by any thread: end now; NULL: never */
@@ -126,8 +128,19 @@ int load_fill(struct load *load);
 int load_measure(struct load *load, void (*before)(void *arg), void (*after)(void *arg), void *arg);
 /* Removes each key; how many are left. */
 int load_clear(struct load *load, uint64_t *ret_left);
+/* From another thread while load_measure() lasts: the first success of something that begins at
+ * `since_ns` or later. 0: none yet. */
+void load_mark(struct load *load, uint64_t since_ns);
+uint64_t load_marked(const struct load *load, enum load_kind kind);
+/* The clock of all that. */
+uint64_t load_now(const struct load *load);
 /* Of what was measured. */
 const struct load_figures *load_figures(const struct load *load);
+/* What load_measure() has recorded: a value is its number and 1, so that 1 is there from the
+ * beginning; the client is the connection, the session 0. It is the load's. */
+const struct history *load_history(const struct load *load);
+/* At most LOAD_HISTORY_MAX operations; what came later is not in it. */
+bool load_history_is_full(const struct load *load);
 /* Why the last call failed; "": it did not. */
 const char *load_why(const struct load *load);
 /* So many operations of all kinds, so far. */

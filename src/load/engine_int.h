@@ -27,7 +27,8 @@ struct slot {
     uint64_t sent_ns;
     struct load_op op;
     struct truth_write write;
-    uint32_t least; /* reads of one key */
+    uint32_t least;  /* reads of one key */
+    size_t recorded; /* its number in the loop's history; SIZE_MAX: it has none */
     uint32_t
         *leasts; /* owned: of a batch or a scan, for each of its keys; NULL: they promise nothing */
     unsigned n_items;
@@ -91,6 +92,7 @@ struct loop {
     uint64_t look_ns;             /* next look at what waits too long */
     struct load_figures *figures; /* owned */
     uint64_t cpu_ns;              /* at the beginning of what is measured */
+    struct history history;
     bool measured;
     pthread_t thread;
     int rc;
@@ -116,14 +118,16 @@ struct load {
     unsigned n_targets;           /* atomic */
     unsigned leader;              /* atomic: where it is thought to be */
     struct load_figures *figures; /* owned: of what was measured */
-    struct load_figures *bulk;    /* owned: of the last filling or clearing */
+    struct history history;
+    struct load_figures *bulk; /* owned: of the last filling or clearing */
+    uint64_t mark_ns;          /* atomic, as the next: 0: none */
+    uint64_t marked_ns[LOAD_N_KINDS];
     char why[LOAD_TEXT_BYTES_MAX + 1];
     struct load_world world;
 };
 
 /* ---- engine.c ---- */
 
-uint64_t load_now(const struct load *load);
 /* Where an address is kept; LOAD_TARGETS_MAX: it is none, or there are too many. */
 unsigned load_target(struct load *load, const char *text, size_t len);
 int load_fail(struct load *load, int rc, const char *format, ...)
@@ -163,6 +167,7 @@ void ops_again(struct load_conn *c);
 void ops_give_up(struct load_conn *c);
 /* open, at the end: what was due and never sent. */
 void ops_unsent(struct loop *l);
+void ops_end_history(struct loop *l);
 void ops_note_error(struct load_figures *f, const char *text, size_t len);
 void figures_merge(struct load_figures *f, const struct load_figures *other);
 

@@ -41,6 +41,7 @@ void loop_done(struct loop *l)
         conn_done(&l->conns[i]);
     free(l->conns);
     free(l->dirty);
+    history_done(&l->history);
     if (l->figures != NULL)
         free(l->figures->seconds);
     free(l->figures);
@@ -196,5 +197,6 @@ int loop_run(struct loop *l)
     else
         run_keys(l);
     run_last(l);
+    ops_end_history(l);
     return l->rc;
 }

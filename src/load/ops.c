@@ -156,6 +156,58 @@ static void note_wrong(struct load_conn *c, struct slot *s, uint64_t key, const 
         l->load->targets[c->address].text, why, (int)found_len, found != NULL ? found : "");
 }
 
+/* ---- recording ---- */
+
+static void record_begin(struct load_conn *c, struct slot *s)
+{
+    struct loop *l = c->loop;
+    const struct history_op op = {.call_ns = s->sent_ns,
+                                  .ret_ns = HISTORY_NEVER,
+                                  .value =
+                                      s->op.kind == LOAD_WRITE ? s->op.number + UINT64_C(1) : 0,
+                                  .key = (uint32_t)s->op.key,
+                                  .client = (uint16_t)c->id,
+                                  .kind = s->op.kind == LOAD_WRITE ? HISTORY_WRITE : HISTORY_READ,
+                                  .outcome = HISTORY_UNKNOWN,
+                                  .node = (uint8_t)c->address};
+
+    s->recorded = SIZE_MAX;
+    if (l->load->plan->record && l->role == LOOP_MEASURE &&
+        l->history.n < LOAD_HISTORY_MAX / l->load->plan->n_threads &&
+        (s->op.kind == LOAD_WRITE || s->op.kind == LOAD_READ))
+        s->recorded = history_add(&l->history, &op);
+}
+
+/* number: what a read has found; below 0: nothing. */
+static void record_end(struct load_conn *c, const struct slot *s, int64_t number)
+{
+    struct history_op *op;
+
+    if (s->recorded == SIZE_MAX)
+        return;
+    op = &c->loop->history.ops[s->recorded];
+    op->ret_ns = c->loop->now_ns;
+    op->outcome = HISTORY_OK;
+    op->node = (uint8_t)c->address;
+    if (s->op.kind == LOAD_READ)
+        op->value = number >= 0 ? (uint64_t)number + 1 : 0;
+}
+
+/* A read without an answer, and what certainly was not done, are no part of it: LOCAL, which the
+ * judge does not look at. */
+static void record_nothing(struct load_conn *c, const struct slot *s)
+{
+    if (s->recorded != SIZE_MAX)
+        c->loop->history.ops[s->recorded].kind = HISTORY_LOCAL;
+}
+
+void ops_end_history(struct loop *l)
+{
+    for (size_t i = 0; i < l->history.n; i++)
+        if (l->history.ops[i].kind == HISTORY_READ && l->history.ops[i].ret_ns == HISTORY_NEVER)
+            l->history.ops[i].kind = HISTORY_LOCAL;
+}
+
 /* ---- beginning ---- */
 
 static void begin_write(struct loop *l, struct slot *s)
@@ -219,6 +271,7 @@ static void begin(struct load_conn *c, uint64_t due_ns)
     s->due_ns = due_ns;
     s->sent_ns = c->loop->now_ns;
     choose(c->loop, s);
+    record_begin(c, s);
     submit(c, slot);
 }
 
@@ -320,6 +373,8 @@ static void fail(struct load_conn *c, unsigned slot, enum truth_outcome outcome,
     struct loop *l = c->loop;
 
     end_write(l, &c->slots[slot], outcome);
+    if (outcome == TRUTH_NOT_DONE || c->slots[slot].op.kind == LOAD_READ)
+        record_nothing(c, &c->slots[slot]);
     note_failure(l, &c->slots[slot], text, len);
     if (l->role != LOOP_MEASURE) {
         l->n_left++;
@@ -374,6 +429,7 @@ static void judge(struct load_conn *c, struct slot *s, uint64_t key, uint32_t le
     uint32_t number = 0;
 
     if (value == NULL) {
+        record_end(c, s, -1);
         if (plan->absent_is_right)
             c->loop->figures->n_absent++;
         else
@@ -382,9 +438,11 @@ static void judge(struct load_conn *c, struct slot *s, uint64_t key, uint32_t le
     }
     if (!load_value_number(value, len, plan->prefix, load->prefix_len, key, plan->value_bytes,
                            &number)) {
+        record_nothing(c, s);
         note_wrong(c, s, key, "that is no value of this key", value, len);
         return;
     }
+    record_end(c, s, number);
     switch (truth_judge(load->truth, key, least, number, plan->linearizable)) {
     case TRUTH_RIGHT:
         break;
@@ -417,6 +475,16 @@ void load_item(struct load_conn *c, unsigned slot, unsigned place, const char *v
     judge(c, s, s->op.key + place, s->leasts[place], value, len);
 }
 
+static void maybe_mark(struct loop *l, const struct slot *s)
+{
+    const uint64_t mark_ns = __atomic_load_n(&l->load->mark_ns, __ATOMIC_ACQUIRE);
+    uint64_t none = 0;
+
+    if (mark_ns != 0 && s->sent_ns >= mark_ns)
+        (void)__atomic_compare_exchange_n(&l->load->marked_ns[s->op.kind], &none, l->now_ns, false,
+                                          __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+}
+
 static void take_answer(struct load_conn *c, struct slot *s, const struct load_answer *a)
 {
     struct loop *l = c->loop;
@@ -427,6 +495,8 @@ static void take_answer(struct load_conn *c, struct slot *s, const struct load_a
         judge(c, s, s->op.key, s->least, a->outcome == LOAD_ABSENT ? NULL : a->value, a->value_len);
     else if ((s->op.kind == LOAD_BATCH || s->op.kind == LOAD_SCAN) && s->n_items != s->op.n)
         note_wrong(c, s, s->op.key, "it has not the keys that were asked for", NULL, 0);
+    if (l->role == LOOP_MEASURE)
+        maybe_mark(l, s);
     if (l->role == LOOP_MEASURE && is_counted(l, s->due_ns))
         note_time(l, s->op.kind, s->due_ns);
 }
@@ -466,6 +536,8 @@ void load_answered(struct load_conn *c, unsigned slot, const struct load_answer 
     switch (a->outcome) {
     case LOAD_DONE:
     case LOAD_ABSENT:
+        if (s->op.kind == LOAD_WRITE)
+            record_end(c, s, -1);
         take_answer(c, s, a);
         end_write(c->loop, s, TRUTH_DONE);
         set_free(c, slot);
@@ -490,6 +562,8 @@ void load_answered(struct load_conn *c, unsigned slot, const struct load_answer 
     case LOAD_WRONG:
         break;
     }
+    if (s->op.kind == LOAD_READ)
+        record_nothing(c, s);
     note_wrong(c, s, s->op.key, "that is no answer to it", a->error, a->error_len);
     end_write(c->loop, s, TRUTH_UNKNOWN);
     set_free(c, slot);

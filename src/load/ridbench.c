@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/fds.h"
 #include "base/prng.h"
 #include "base/seed.h"
@@ -67,8 +68,19 @@ static const char help[] =
     "  -t, --timeout MS       a request fails after that (5000)\n"
     "      --seed N           the same keys in the same order again\n"
     "      --keep             leave the keys\n"
+    "more than figures:\n"
+    "      --check            record what is asked and answered, and judge whether it\n"
+    "                         is linearizable; reads and writes of single keys\n"
+    "      --save FILE        where that is drawn, as HTML, when it is not\n"
+    "      --failover         kill the leader, again and again, and tell how long it\n"
+    "                         is until the next write and the next read\n"
+    "      --kill CMD         by this command, which finds RIDBENCH_NODE, _PID and\n"
+    "                         _ADDRESS; or 'pid': SIGKILL to its process here\n"
+    "      --restart CMD      the command that starts it again; without: one round\n"
+    "      --rounds N         so many (10)\n"
     "how it is told:\n"
     "      --json             one JSON document on standard output\n"
+    "      --csv              one line for each second on standard output\n"
     "  -q, --quiet            no line of progress\n"
     "  -h, --help             this\n"
     "      --version          the version\n"
@@ -130,8 +142,9 @@ static void on_signal(int number)
 
 static bool is_over(void *arg)
 {
-    (void)arg;
-    return signalled != 0;
+    const struct bench *b = arg;
+
+    return signalled != 0 || __atomic_load_n(&b->over, __ATOMIC_RELAXED);
 }
 
 static void catch_signals(void)
@@ -159,6 +172,13 @@ enum {
     OPT_SEED,
     OPT_KEEP,
     OPT_JSON,
+    OPT_CSV,
+    OPT_CHECK,
+    OPT_SAVE,
+    OPT_FAILOVER,
+    OPT_KILL,
+    OPT_RESTART,
+    OPT_ROUNDS,
     OPT_VERSION
 };
 
@@ -186,6 +206,13 @@ static const struct option long_options[] = {
     {"seed", required_argument, NULL, OPT_SEED},
     {"keep", no_argument, NULL, OPT_KEEP},
     {"json", no_argument, NULL, OPT_JSON},
+    {"csv", no_argument, NULL, OPT_CSV},
+    {"check", no_argument, NULL, OPT_CHECK},
+    {"save", required_argument, NULL, OPT_SAVE},
+    {"failover", no_argument, NULL, OPT_FAILOVER},
+    {"kill", required_argument, NULL, OPT_KILL},
+    {"restart", required_argument, NULL, OPT_RESTART},
+    {"rounds", required_argument, NULL, OPT_ROUNDS},
     {"version", no_argument, NULL, OPT_VERSION},
     {NULL, 0, NULL, 0},
 };
@@ -206,6 +233,7 @@ static const struct {
     {OPT_KEYS, "--keys", 1, LOAD_KEYS_MAX, offsetof(struct bench, n_keys)},
     {OPT_VALUE_BYTES, "--value-bytes", 1, BENCH_VALUE_BYTES_MAX,
      offsetof(struct bench, value_bytes)},
+    {OPT_ROUNDS, "--rounds", 1, BENCH_ROUNDS_MAX, offsetof(struct bench, n_rounds)},
     {OPT_THREADS, "--threads", 1, LOAD_THREADS_MAX, offsetof(struct bench, n_threads)},
 };
 
@@ -330,6 +358,24 @@ static int take_option(struct bench *b, int option, const char *given)
     case OPT_JSON:
         b->json = true;
         return BENCH_EXIT_OK;
+    case OPT_CSV:
+        b->csv = true;
+        return BENCH_EXIT_OK;
+    case OPT_CHECK:
+        b->check = true;
+        return BENCH_EXIT_OK;
+    case OPT_SAVE:
+        b->save = optarg;
+        return BENCH_EXIT_OK;
+    case OPT_FAILOVER:
+        b->failover = true;
+        return BENCH_EXIT_OK;
+    case OPT_KILL:
+        b->kill = optarg;
+        return BENCH_EXIT_OK;
+    case OPT_RESTART:
+        b->restart = optarg;
+        return BENCH_EXIT_OK;
     case ':':
         return bench_report(b, BENCH_EXIT_USAGE, "'%.60s' wants a value; see 'ridbench --help'",
                             given);
@@ -382,10 +428,29 @@ static int check_asked(const struct bench *b)
                             "only the leader takes writes: --spread or --write-percent");
     if (reads_many && b->n_of > b->n_keys)
         return bench_report(b, BENCH_EXIT_USAGE, "--of %u wants as many --keys", b->n_of);
+    if (b->check && (reads_many || !b->method->linearizable))
+        return bench_report(b, BENCH_EXIT_USAGE,
+                            "--check judges linearizable reads and writes of single keys, not %s",
+                            b->method->name);
+    if (b->failover && (b->kill == NULL || b->csv || reads_many || b->spread))
+        return bench_report(b, BENCH_EXIT_USAGE,
+                            "--failover wants --kill CMD (or pid), and no --csv, --spread, batch "
+                            "or scan");
     if (b->n_connections < b->n_threads)
         return bench_report(b, BENCH_EXIT_USAGE, "--threads %u wants as many --connections",
                             b->n_threads);
     return BENCH_EXIT_OK;
+}
+
+/* One request at a time on each, reads and writes alike, for as long as the rounds take. */
+static void plan_failover(struct bench *b)
+{
+    b->plan.in_flight = 1;
+    b->plan.run_ns = LOAD_SECONDS_MAX * UINT64_C(1000) * 1000 * 1000;
+    if (b->write_percent == UINT_MAX)
+        b->plan.write_percent = 50;
+    if (b->restart == NULL)
+        b->n_rounds = 1;
 }
 
 static void make_plan(struct bench *b)
@@ -421,10 +486,15 @@ static void make_plan(struct bench *b)
         .seed = b->seed,
         .linearizable = b->method->linearizable,
         .absent_is_right = !b->method->linearizable,
+        .record = b->check,
         .progress = on_progress,
         .is_over = is_over,
         .arg = b,
     };
+    if (b->failover)
+        plan_failover(b);
+    b->write_percent = b->plan.write_percent;
+    b->in_flight = b->plan.in_flight;
 }
 
 /* Nothing was answered: why not is all there is to say. */
@@ -432,11 +502,28 @@ static int exit_code_of(const struct bench *b)
 {
     const struct load_figures *f = load_figures(b->load);
 
-    if (f->n_wrong > 0)
+    if (f->n_wrong > 0 || b->verdict.result == CHECK_BAD)
         return BENCH_EXIT_WRONG;
     if (load_n_done(f) == f->n_unsent && f->n_errors > 0)
         return bench_report(b, BENCH_EXIT_AGAIN, "%s", f->first_error);
     return BENCH_EXIT_OK;
+}
+
+static int judge(struct bench *b)
+{
+    cleanup_file FILE *f = NULL;
+
+    if (!b->check)
+        return BENCH_EXIT_OK;
+    history_check_zones(load_history(b->load), 1, &b->verdict);
+    if (b->verdict.result != CHECK_BAD || b->save == NULL)
+        return BENCH_EXIT_OK;
+    f = fopen(b->save, "we");
+    if (f == NULL)
+        return bench_report(b, BENCH_EXIT_OUTPUT, "cannot open '%s': %s", b->save, strerror(errno));
+    history_print_html(load_history(b->load), &b->verdict, b->prefix, NULL, f);
+    return fflush(f) == 0 ? BENCH_EXIT_OK
+                          : bench_report(b, BENCH_EXIT_OUTPUT, "cannot write '%s'", b->save);
 }
 
 static int measure(struct bench *b)
@@ -444,9 +531,11 @@ static int measure(struct bench *b)
     if (load_fill(b->load) != 0)
         return bench_report(b, BENCH_EXIT_AGAIN, "its keys cannot be written: %s",
                             load_why(b->load));
-    if (is_over(NULL))
+    if (is_over(b))
         return bench_report(b, BENCH_EXIT_AGAIN, "ended before anything was measured");
-    if (load_measure(b->load, NULL, NULL, b) != 0)
+    if (b->failover)
+        return bench_failover(b);
+    if (load_measure(b->load, bench_before, bench_after, b) != 0)
         return bench_report(b, BENCH_EXIT_SYSTEM, "%s", load_why(b->load));
     return BENCH_EXIT_OK;
 }
@@ -474,6 +563,8 @@ static int run(struct bench *b)
         (void)bench_report(b, BENCH_EXIT_SYSTEM, "%s", load_why(b->load));
     clear_line(b);
     if (exit_code == BENCH_EXIT_OK)
+        exit_code = judge(b);
+    if (exit_code == BENCH_EXIT_OK)
         exit_code = bench_print(b);
     return exit_code == BENCH_EXIT_OK ? exit_code_of(b) : exit_code;
 }
@@ -489,6 +580,7 @@ int main(int argc, char **argv)
                              .n_keys = BENCH_KEYS_DEFAULT,
                              .value_bytes = BENCH_VALUE_BYTES_DEFAULT,
                              .write_percent = UINT_MAX,
+                             .n_rounds = BENCH_ROUNDS_DEFAULT,
                              .n_of = 10,
                              .max_stale_ms = 1000,
                              .timeout_ms = TIMEOUT_MS_DEFAULT};
@@ -501,6 +593,7 @@ int main(int argc, char **argv)
     if (exit_code == BENCH_EXIT_OK && !done)
         exit_code = run(&b);
     load_free(b.load);
+    free(b.rounds);
     for (unsigned i = 0; i < b.n_addresses; i++)
         free(b.addresses[i]);
     if (fflush(stdout) != 0 && exit_code == BENCH_EXIT_OK)

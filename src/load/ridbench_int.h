@@ -40,6 +40,37 @@ struct bench_method {
     bool any_node; /* each node answers it */
 };
 
+/* What a node says of itself; counters since its start. */
+struct bench_node {
+    bool known;   /* it answered */
+    bool process; /* it tells what the kernel counts; older nodes do not */
+    bool leads;
+    char name[NODE_NAME_BYTES_MAX + 1];
+    uint64_t pid;
+    uint64_t uptime_ms;
+    uint64_t rss_bytes;
+    uint64_t applied_index;
+    uint64_t commit_index;
+    uint64_t fsyncs;
+    uint64_t log_bytes;
+    uint64_t rounds;
+    uint64_t cpu_us;
+    uint64_t voluntary;
+    uint64_t involuntary;
+    uint64_t frames;
+    uint64_t peer_bytes;
+    bool calls_known; /* the node runs on this host, and /proc tells */
+    uint64_t calls;   /* read(2), write(2) and their kin */
+};
+
+/* One round of --failover. */
+struct bench_round {
+    uint64_t
+        write_ns; /* from the kill to the first write that began after it and was acknowledged */
+    uint64_t read_ns;
+    char killed[NODE_NAME_BYTES_MAX + 1];
+};
+
 struct bench {
     /* The command line. */
     const char *endpoints;
@@ -64,6 +95,12 @@ struct bench {
     bool keep;
     bool json;
     bool csv;
+    bool check;
+    const char *save; /* where a history that is wrong is drawn */
+    bool failover;
+    const char *kill;
+    const char *restart;
+    unsigned n_rounds;
     bool quiet;
 
     char *addresses[RIDD_ENDPOINTS_MAX]; /* owned; the leader is the first, where it is known */
@@ -73,9 +110,15 @@ struct bench {
 
     struct load_plan plan;
     struct load *load; /* owned */
-    uint64_t n_left;   /* keys that could not be removed */
-    uint64_t n_others; /* keys of other runs */
-    bool drawn;        /* a line of progress stands on the terminal */
+    struct bench_node before[RIDD_ENDPOINTS_MAX];
+    struct bench_node after[RIDD_ENDPOINTS_MAX];
+    struct bench_round *rounds; /* owned */
+    unsigned n_rounds_done;
+    struct check_verdict verdict; /* of --check */
+    uint64_t n_left;              /* keys that could not be removed */
+    uint64_t n_others;            /* keys of other runs */
+    bool over;                    /* atomic: --failover is through */
+    bool drawn;                   /* a line of progress stands on the terminal */
 };
 
 int bench_report(const struct bench *b, int exit_code, const char *format, ...)
@@ -87,6 +130,20 @@ int bench_report(const struct bench *b, int exit_code, const char *format, ...)
 int bench_find(struct bench *b);
 /* Puts the leader first; NOBODY: no node answers. */
 int bench_find_leader(struct bench *b);
+
+/* What all of them say now. */
+void bench_ask_nodes(const struct bench *b, struct bench_node *ret);
+void bench_before(void *arg);
+void bench_after(void *arg);
+/* The difference, where the node was not started anew between; false: it is not known. */
+bool bench_node_cost(const struct bench *b, unsigned i, struct bench_node *ret);
+
+/* ---- ridbench_failover.c ---- */
+
+int bench_failover(struct bench *b);
+/* After it: median, 99th percentile and the longest of one of its times. */
+void bench_failover_times(const struct bench *b, bool writes, uint64_t *ret_median_ns,
+                          uint64_t *ret_p99_ns, uint64_t *ret_max_ns);
 
 /* ---- ridbench_keys.c ---- */
 

@@ -1,9 +1,11 @@
 /* Who the nodes are, and which of them leads. */
 #include <errno.h>
+#include <inttypes.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/address.h"
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "conf/conf.h"
@@ -91,21 +93,136 @@ static json_t *ask_status(const struct bench *b, unsigned i)
     return status;
 }
 
-int bench_find_leader(struct bench *b)
+static uint64_t number(const json_t *status, const char *object, const char *name)
 {
-    unsigned n_silent = 0;
+    const json_t *o = object != NULL ? json_object_get(status, object) : status;
 
+    return (uint64_t)json_integer_value(json_object_get(o, name));
+}
+
+/* "syscr: 123" and "syscw: 45" of /proc/PID/io. */
+static bool read_calls(uint64_t pid, uint64_t *ret)
+{
+    char path[64];
+    char line[128];
+    unsigned n = 0;
+    cleanup_file FILE *f = NULL;
+
+    (void)snprintf(path, sizeof(path), "/proc/%" PRIu64 "/io", pid);
+    f = fopen(path, "re");
+    *ret = 0;
+    while (f != NULL && fgets(line, sizeof(line), f) != NULL)
+        if (strncmp(line, "syscr:", 6) == 0 || strncmp(line, "syscw:", 6) == 0) {
+            *ret += strtoull(line + 6, NULL, 10);
+            n++;
+        }
+    return n == 2;
+}
+
+/* The process with that number is that node: it is called so, and its address is of this host. */
+static bool is_here(const char *address, uint64_t pid)
+{
+    char host[LOAD_ADDRESS_BYTES_MAX + 1];
+    char port[8];
+    char text[64];
+    cleanup_file FILE *f = NULL;
+
+    if (strncmp(address, "unix:", 5) != 0 &&
+        (!address_split(address, host, sizeof(host), port, sizeof(port)) ||
+         !address_host_is_loopback(host)))
+        return false;
+    (void)snprintf(text, sizeof(text), "/proc/%" PRIu64 "/comm", pid);
+    f = fopen(text, "re");
+    return f != NULL && fgets(text, sizeof(text), f) != NULL && strncmp(text, "ridd", 4) == 0;
+}
+
+static void take_status(const struct bench *b, unsigned i, const json_t *status,
+                        struct bench_node *ret)
+{
+    const char *role = json_string_value(json_object_get(status, "role"));
+    const char *name = json_string_value(json_object_get(status, "node"));
+
+    *ret = (struct bench_node){
+        .known = status != NULL,
+        .process = json_is_object(json_object_get(status, "process")),
+        .leads = role != NULL && strcmp(role, "leader") == 0,
+        .pid = number(status, "process", "pid"),
+        .uptime_ms = number(status, NULL, "uptime_ms"),
+        .rss_bytes = number(status, NULL, "rss_bytes"),
+        .applied_index = number(status, NULL, "applied_index"),
+        .commit_index = number(status, NULL, "commit_index"),
+        .fsyncs = number(status, "log", "fsyncs"),
+        .log_bytes = number(status, "log", "bytes_written"),
+        .rounds = number(status, "reads", "rounds"),
+        .cpu_us = number(status, "process", "cpu_us"),
+        .voluntary = number(status, "process", "voluntary_switches"),
+        .involuntary = number(status, "process", "involuntary_switches"),
+        .frames = number(status, "process", "peer_frames"),
+        .peer_bytes = number(status, "process", "peer_bytes"),
+    };
+    (void)snprintf(ret->name, sizeof(ret->name), "%s", name != NULL ? name : b->addresses[i]);
+    ret->calls_known =
+        ret->process && is_here(b->addresses[i], ret->pid) && read_calls(ret->pid, &ret->calls);
+}
+
+void bench_ask_nodes(const struct bench *b, struct bench_node *ret)
+{
     for (unsigned i = 0; i < b->n_addresses; i++) {
         cleanup_json json_t *status = ask_status(b, i);
-        const char *role = json_string_value(json_object_get(status, "role"));
 
-        n_silent += status == NULL;
-        if (role != NULL && strcmp(role, "leader") == 0) {
-            char *leader = b->addresses[i];
+        take_status(b, i, status, &ret[i]);
+    }
+}
 
-            b->addresses[i] = b->addresses[0];
-            b->addresses[0] = leader;
-        }
+void bench_before(void *arg)
+{
+    struct bench *b = arg;
+
+    bench_ask_nodes(b, b->before);
+}
+
+void bench_after(void *arg)
+{
+    struct bench *b = arg;
+
+    bench_ask_nodes(b, b->after);
+}
+
+bool bench_node_cost(const struct bench *b, unsigned i, struct bench_node *ret)
+{
+    const struct bench_node *from = &b->before[i];
+    const struct bench_node *to = &b->after[i];
+
+    if (!from->known || !to->known || to->uptime_ms < from->uptime_ms || to->pid != from->pid)
+        return false;
+    *ret = *to;
+    ret->fsyncs -= from->fsyncs;
+    ret->log_bytes -= from->log_bytes;
+    ret->rounds -= from->rounds;
+    ret->cpu_us -= from->cpu_us;
+    ret->voluntary -= from->voluntary;
+    ret->involuntary -= from->involuntary;
+    ret->frames -= from->frames;
+    ret->peer_bytes -= from->peer_bytes;
+    ret->calls -= from->calls;
+    ret->calls_known &= from->calls_known;
+    return true;
+}
+
+int bench_find_leader(struct bench *b)
+{
+    struct bench_node nodes[RIDD_ENDPOINTS_MAX];
+    unsigned n_silent = 0;
+
+    bench_ask_nodes(b, nodes);
+    for (unsigned i = 0; i < b->n_addresses; i++) {
+        char *address = b->addresses[i];
+
+        n_silent += !nodes[i].known;
+        if (!nodes[i].leads)
+            continue;
+        b->addresses[i] = b->addresses[0];
+        b->addresses[0] = address;
     }
     if (n_silent == b->n_addresses)
         return bench_report(b, BENCH_EXIT_NOBODY,

@@ -48,6 +48,40 @@ static bool client_is_limit(const struct bench *b, const struct load_figures *f)
     return cpu_percent(b, f) >= BENCH_BUSY_PERCENT;
 }
 
+/* ---- what it costs the nodes ---- */
+
+/* Sums over all nodes, and whether each of them tells it. */
+struct cost {
+    struct bench_node sum;
+    bool known;
+    bool process;
+    bool calls;
+};
+
+static void sum_costs(const struct bench *b, struct cost *ret)
+{
+    *ret = (struct cost){.known = true, .process = true, .calls = true};
+    for (unsigned i = 0; i < b->n_addresses; i++) {
+        struct bench_node node = {.known = false};
+
+        if (!bench_node_cost(b, i, &node)) {
+            ret->known = ret->process = ret->calls = false;
+            continue;
+        }
+        ret->process &= node.process;
+        ret->calls &= node.calls_known;
+        ret->sum.fsyncs += node.fsyncs;
+        ret->sum.log_bytes += node.log_bytes;
+        ret->sum.rounds += node.rounds;
+        ret->sum.cpu_us += node.cpu_us;
+        ret->sum.voluntary += node.voluntary;
+        ret->sum.involuntary += node.involuntary;
+        ret->sum.frames += node.frames;
+        ret->sum.peer_bytes += node.peer_bytes;
+        ret->sum.calls += node.calls;
+    }
+}
+
 /* ---- for people ---- */
 
 static void print_side(const struct load_figures *f, unsigned i)
@@ -95,6 +129,74 @@ static void print_limit(const struct bench *b, const struct load_figures *f)
         (void)printf("this client was busy %u %%\n", cpu_percent(b, f));
 }
 
+static double each(uint64_t v, double n)
+{
+    return (double)v / n;
+}
+
+static void print_cost(const struct bench *b, const struct load_figures *f)
+{
+    const double n = n_answered(f) > 0 ? (double)n_answered(f) : 1;
+    struct cost cost;
+
+    if (b->failover)
+        return;
+    sum_costs(b, &cost);
+    if (!cost.known) {
+        (void)printf("cost: not known, since a node was silent or was started anew\n");
+        return;
+    }
+    (void)printf("cost of one, on all nodes: %.3f fsyncs, %.3f rounds, %.0f bytes of log",
+                 each(cost.sum.fsyncs, n), each(cost.sum.rounds, n), each(cost.sum.log_bytes, n));
+    if (cost.process)
+        (void)printf(",\n  %.2f us of CPU, %.3f context switches, %.3f frames and %.0f bytes "
+                     "between nodes",
+                     each(cost.sum.cpu_us, n), each(cost.sum.voluntary + cost.sum.involuntary, n),
+                     each(cost.sum.frames, n), each(cost.sum.peer_bytes, n));
+    if (cost.calls)
+        (void)printf(",\n  %.3f read(2), write(2) and their kin", each(cost.sum.calls, n));
+    (void)printf("\n");
+    for (unsigned i = 0; i < b->n_addresses; i++) {
+        struct bench_node node = {.known = false};
+
+        if (bench_node_cost(b, i, &node) && node.process)
+            (void)printf("  %-8s%s %.0f %% of a CPU, %.1f MiB resident\n", node.name,
+                         node.leads ? " leads," : "", (double)node.cpu_us / 1e4 / elapsed_s(f),
+                         (double)node.rss_bytes / (1u << 20));
+    }
+}
+
+static void print_failover(const struct bench *b)
+{
+    static const char *const names[] = {"read", "write"};
+
+    for (unsigned i = 0; b->failover && i < 2; i++) {
+        uint64_t median_ns;
+        uint64_t p99_ns;
+        uint64_t max_ns;
+
+        bench_failover_times(b, i == 1, &median_ns, &p99_ns, &max_ns);
+        (void)printf("%u times the leader was killed: the next %s after %.1f ms (median), %.1f "
+                     "(p99),\n  %.1f (max)\n",
+                     b->n_rounds_done, names[i], ms(median_ns), ms(p99_ns), ms(max_ns));
+    }
+}
+
+static void print_verdict(const struct bench *b)
+{
+    const struct history *h = load_history(b->load);
+
+    if (!b->check)
+        return;
+    if (b->verdict.result == CHECK_GOOD)
+        (void)printf("%zu operations were recorded, and are linearizable%s\n", h->n,
+                     load_history_is_full(b->load) ? "; what came later was not recorded" : "");
+    else
+        history_print_timeline(h, &b->verdict,
+                               "what was recorded is NOT LINEARIZABLE; a value is its number and 1",
+                               NULL, stdout);
+}
+
 static int print_text(const struct bench *b, const struct load_figures *f)
 {
     (void)printf("%s: %u connections, %u in flight each, %.1f s, %u keys of %u bytes, %s\n",
@@ -108,7 +210,10 @@ static int print_text(const struct bench *b, const struct load_figures *f)
     for (unsigned i = 0; i < LOAD_N_KINDS; i++)
         if (f->sides[i].ns.n > 0)
             print_side(f, i);
+    print_failover(b);
     print_errors(b, f);
+    print_verdict(b);
+    print_cost(b, f);
     print_limit(b, f);
     if (b->n_left > 0)
         (void)printf("%" PRIu64 " keys below %s could not be removed; a later run will\n",
@@ -194,6 +299,111 @@ static void add_errors(json_t *o, const struct load_figures *f)
     add_u64(o, "absent", f->n_absent);
 }
 
+static json_t *node_json(const struct bench_node *node, const char *address)
+{
+    json_t *o = json_object();
+
+    add(o, "node", json_string(node->name));
+    add(o, "address", json_string(address));
+    add(o, "leads", json_boolean(node->leads));
+    add_u64(o, "rss_bytes", node->rss_bytes);
+    add_u64(o, "fsyncs", node->fsyncs);
+    add_u64(o, "log_bytes", node->log_bytes);
+    add_u64(o, "rounds", node->rounds);
+    add(o, "cpu_us", node->process ? json_integer((json_int_t)node->cpu_us) : json_null());
+    add(o, "voluntary_switches",
+        node->process ? json_integer((json_int_t)node->voluntary) : json_null());
+    add(o, "involuntary_switches",
+        node->process ? json_integer((json_int_t)node->involuntary) : json_null());
+    add(o, "peer_frames", node->process ? json_integer((json_int_t)node->frames) : json_null());
+    add(o, "peer_bytes", node->process ? json_integer((json_int_t)node->peer_bytes) : json_null());
+    add(o, "read_write_calls",
+        node->calls_known ? json_integer((json_int_t)node->calls) : json_null());
+    return o;
+}
+
+/* null for a node that was silent, or was started anew. */
+static void add_nodes(json_t *o, const struct bench *b)
+{
+    json_t *list = json_array();
+    struct cost cost;
+
+    sum_costs(b, &cost);
+    if (cost.known && !b->failover) {
+        json_t *sum = json_object();
+
+        add_u64(sum, "fsyncs", cost.sum.fsyncs);
+        add_u64(sum, "rounds", cost.sum.rounds);
+        add_u64(sum, "log_bytes", cost.sum.log_bytes);
+        add(sum, "cpu_us", cost.process ? json_integer((json_int_t)cost.sum.cpu_us) : json_null());
+        add(o, "cost", sum);
+    } else {
+        add(o, "cost", json_null());
+    }
+    for (unsigned i = 0; i < b->n_addresses && !b->failover; i++) {
+        struct bench_node node = {.known = false};
+
+        (void)json_array_append_new(
+            list, bench_node_cost(b, i, &node) ? node_json(&node, b->addresses[i]) : json_null());
+    }
+    add(o, "nodes", list);
+}
+
+static json_t *times_json(const struct bench *b, bool writes)
+{
+    json_t *o = json_object();
+    uint64_t median_ns;
+    uint64_t p99_ns;
+    uint64_t max_ns;
+
+    bench_failover_times(b, writes, &median_ns, &p99_ns, &max_ns);
+    add_ms(o, "median_ms", median_ns);
+    add_ms(o, "p99_ms", p99_ns);
+    add_ms(o, "max_ms", max_ns);
+    return o;
+}
+
+static void add_failover(json_t *o, const struct bench *b)
+{
+    json_t *f;
+    json_t *list;
+
+    if (!b->failover) {
+        add(o, "failover", json_null());
+        return;
+    }
+    f = json_object();
+    list = json_array();
+    add(f, "write", times_json(b, true));
+    add(f, "read", times_json(b, false));
+    for (unsigned i = 0; i < b->n_rounds_done; i++) {
+        json_t *round = json_object();
+
+        add(round, "killed", json_string(b->rounds[i].killed));
+        add_ms(round, "write_ms", b->rounds[i].write_ns);
+        add_ms(round, "read_ms", b->rounds[i].read_ns);
+        (void)json_array_append_new(list, round);
+    }
+    add(f, "rounds", list);
+    add(o, "failover", f);
+}
+
+static void add_check(json_t *o, const struct bench *b)
+{
+    json_t *check;
+
+    if (!b->check) {
+        add(o, "check", json_null());
+        return;
+    }
+    check = json_object();
+    add_u64(check, "operations", load_history(b->load)->n);
+    add(check, "all", json_boolean(!load_history_is_full(b->load)));
+    add(check, "linearizable", json_boolean(b->verdict.result == CHECK_GOOD));
+    add(check, "why", b->verdict.result == CHECK_GOOD ? json_null() : json_string(b->verdict.why));
+    add(o, "check", check);
+}
+
 static int print_json(const struct bench *b, const struct load_figures *f)
 {
     cleanup_json json_t *o = json_object();
@@ -204,6 +414,9 @@ static int print_json(const struct bench *b, const struct load_figures *f)
     add_u64(o, "ops_per_s", (uint64_t)((double)n_answered(f) / elapsed_s(f)));
     add_sides(o, f);
     add_errors(o, f);
+    add_check(o, b);
+    add_failover(o, b);
+    add_nodes(o, b);
     add_u64(o, "cpu_percent", cpu_percent(b, f));
     add(o, "client_is_limit", json_boolean(client_is_limit(b, f)));
     add_u64(o, "keys_left", b->n_left);
@@ -214,10 +427,21 @@ static int print_json(const struct bench *b, const struct load_figures *f)
     return BENCH_EXIT_OK;
 }
 
+/* What ended in each second. */
+static int print_csv(const struct load_figures *f)
+{
+    (void)printf("second,ops,errors,max_ms\n");
+    for (unsigned i = 0;
+         i < f->n_seconds && f->begin_ns + i * UINT64_C(1000) * 1000 * 1000 < f->end_ns; i++)
+        (void)printf("%u,%" PRIu64 ",%" PRIu64 ",%.6f\n", i + 1, f->seconds[i].n,
+                     f->seconds[i].n_errors, ms(f->seconds[i].max_ns));
+    return BENCH_EXIT_OK;
+}
+
 int bench_print(const struct bench *b)
 {
     const struct load_figures *f = load_figures(b->load);
-    const int exit_code = b->json ? print_json(b, f) : print_text(b, f);
+    const int exit_code = b->json ? print_json(b, f) : b->csv ? print_csv(f) : print_text(b, f);
 
     if (exit_code == BENCH_EXIT_OK && (fflush(stdout) != 0 || ferror(stdout)))
         return bench_report(b, BENCH_EXIT_OUTPUT, "cannot write the result");

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -188,6 +189,24 @@ static void status_turn(const struct node *n, struct wire_reply *w)
     wire_reply_close_object(w);
 }
 
+/* What a measurement takes the difference of: not as of some milliseconds ago. */
+static void status_process(const struct node *n, struct wire_reply *w)
+{
+    struct rusage used = {0};
+
+    (void)getrusage(RUSAGE_SELF, &used);
+    wire_reply_open_object(w, "process");
+    wire_reply_u64(w, "pid", (uint64_t)getpid());
+    wire_reply_u64(w, "cpu_us",
+                   (uint64_t)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) * 1000000u +
+                       (uint64_t)(used.ru_utime.tv_usec + used.ru_stime.tv_usec));
+    wire_reply_u64(w, "voluntary_switches", (uint64_t)used.ru_nvcsw);
+    wire_reply_u64(w, "involuntary_switches", (uint64_t)used.ru_nivcsw);
+    wire_reply_u64(w, "peer_frames", n->n_frames);
+    wire_reply_u64(w, "peer_bytes", n->wire_bytes);
+    wire_reply_close_object(w);
+}
+
 static void status_room(const struct node *n, struct wire_reply *w)
 {
     uint64_t free_bytes;
@@ -223,6 +242,7 @@ static void service_status(void *ctx, struct wire_reply *w)
     look_at_turns(n);
     wire_reply_u64(w, "rss_bytes", n->turns.rss_bytes);
     status_turn(n, w);
+    status_process(n, w);
     status_room(n, w);
     node_about_status(n, w);
 }

@@ -2,7 +2,7 @@
 #ifndef RIDD_TESTS_CLUSTER_CHAOS_H
 #define RIDD_TESTS_CLUSTER_CHAOS_H
 
-#include "cluster/checker.h"
+#include "history/checker.h"
 #include "cluster/harness.h"
 #include "cluster/proxy.h"
 #include "cluster/shim.h"

@@ -1,4 +1,4 @@
-/* The judges of tests/cluster/checker.h on histories made by hand, good and bad, and on random ones
+/* The judges of src/history/checker.h on histories made by hand, good and bad, and on random ones
  * that are good by construction until one answer in them is made wrong. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,7 +12,7 @@
 
 #include "base/cleanup.h"
 #include "base/prng.h"
-#include "cluster/checker.h"
+#include "history/checker.h"
 
 #include "base/banned.h"
 
@@ -795,6 +795,93 @@ static void checker__timeline_names_the_culprit(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+/* ---- judge Z ---- */
+
+static enum check_result zones(void)
+{
+    struct check_verdict v;
+
+    history_check_zones(&h, 0, &v);
+    return v.result;
+}
+
+/* What B finds by search. */
+static void checker__zones_see_old_reads(void **state)
+{
+    struct check_verdict v;
+
+    (void)state;
+    (void)wr(0, 10, 0, 1);
+    (void)wr(20, 30, 0, 2);
+    (void)rd(40, 50, 0, 2);
+    assert_int_equal(zones(), CHECK_GOOD);
+    const size_t old = rd(60, 70, 0, 1);
+
+    history_check_zones(&h, 0, &v);
+    assert_int_equal(v.result, CHECK_BAD);
+    assert_int_equal(v.culprit, old);
+    assert_int_equal(v.key, KEY);
+}
+
+static void checker__zones_of_what_was_there_before(void **state)
+{
+    struct check_verdict v;
+
+    (void)state;
+    (void)rd(0, 5, 0, 7);
+    (void)wr(4, 10, 0, 1);
+    (void)rd(6, 12, 0, 7);
+    history_check_zones(&h, 7, &v);
+    assert_int_equal(v.result, CHECK_GOOD);
+    (void)rd(11, 14, 0, 7);
+    history_check_zones(&h, 7, &v);
+    assert_int_equal(v.result, CHECK_BAD);
+    assert_int_equal(zones(), CHECK_BAD); /* 7 was never written */
+}
+
+static void checker__zones_give_up_on_more_than_a_register(void **state)
+{
+    (void)state;
+    (void)wr(0, 10, 0, 1);
+    (void)del(20, 30, 0, true);
+    assert_int_equal(zones(), CHECK_GAVE_UP);
+}
+
+/* Small histories of every kind, right and wrong: two judges that know nothing of each other. */
+static void checker__zones_and_search_agree(void **state)
+{
+    unsigned n[2] = {0, 0};
+    struct prng p;
+
+    (void)state;
+    prng_init(&p, 20260730);
+    for (unsigned round = 0; round < 20000; round++) {
+        const unsigned n_writes = 1 + (unsigned)prng_below(&p, 4);
+        const unsigned n_reads = (unsigned)prng_below(&p, 6);
+        struct check_verdict b;
+        struct check_verdict z;
+
+        history_done(&h);
+        for (unsigned i = 0; i < n_writes + n_reads; i++) {
+            const uint64_t call = prng_below(&p, 24);
+            const uint64_t ret = call + prng_below(&p, 8);
+
+            if (i < n_writes)
+                (void)wr(call, prng_below(&p, 6) == 0 ? NEVER : ret, 0, i + 1);
+            else
+                (void)rd(call, ret, 0, prng_below(&p, n_writes + 1));
+        }
+        history_check_keys(&h, &b);
+        history_check_zones(&h, 0, &z);
+        if (b.result != z.result)
+            history_print_timeline(&h, b.result == CHECK_BAD ? &b : &z, z.why, NULL, stderr);
+        assert_int_equal(b.result, z.result);
+        n[b.result == CHECK_GOOD]++;
+    }
+    assert_true(n[0] > 2000);
+    assert_true(n[1] > 2000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -842,6 +929,10 @@ int main(void)
         TEST(checker__random_histories_with_one_stale_read),
         TEST(checker__lost_writes_in_random_histories),
         TEST(checker__timeline_names_the_culprit),
+        TEST(checker__zones_see_old_reads),
+        TEST(checker__zones_of_what_was_there_before),
+        TEST(checker__zones_give_up_on_more_than_a_register),
+        TEST(checker__zones_and_search_agree),
     };
 
     return cmocka_run_group_tests_name("checker", tests, NULL, NULL);

@@ -23,14 +23,22 @@
  * the indexes, too: what was found may not have been written over for certain before the moment
  * that was promised.
  *
+ * Judge Z (history_check_zones) is for long histories of writes and reads alone, with any number of
+ * them under way at once. Like B it believes clients only. All operations of one value must stand
+ * together in the order, the write in front; so of each value it takes the span from its first
+ * return to its last call, in which it was certainly there, or within which it was for one moment.
+ * No two spans of the first kind may overlap, and none of the second may be inside one of the first
+ * (Gibbons and Korach, "Testing shared memories", 1997). It takes time as n log n, and never gives
+ * up; to a cas or a delete it does.
+ *
  * Outcomes. An operation that failed definitely is not part of a history. A write, cas or delete
  * that may have happened is UNKNOWN; a read without an answer is left out. A cas that was refused
  * is OK with `result` CAS_MISSING or CAS_DIFFERS: it read.
  *
  * One thread. Memory that runs out ends the program. Source: Lowe, "Testing for
  * linearizability" (2017). */
-#ifndef RIDD_TESTS_CLUSTER_CHECKER_H
-#define RIDD_TESTS_CLUSTER_CHECKER_H
+#ifndef RIDD_HISTORY_CHECKER_H
+#define RIDD_HISTORY_CHECKER_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -100,6 +108,10 @@ void history_check_key(const struct history *h, size_t *ops, size_t n,
                        struct check_verdict *ret_verdict);
 /* Judge B on all keys; stops at the first that is not good. */
 void history_check_keys(const struct history *h, struct check_verdict *ret_verdict);
+/* Judge Z on all keys; stops at the first that is not good. GAVE_UP: something else than writes and
+ * reads. first: what each key held before all; no write writes it. */
+void history_check_zones(const struct history *h, uint64_t first,
+                         struct check_verdict *ret_verdict);
 /* Judge A. */
 void history_check_index(const struct history *h, struct check_verdict *ret_verdict);
 /* Judge C. */

@@ -8,19 +8,18 @@
  *
  * Operations of unknown outcome have no return. They are kept aside and tried when nothing else
  * fits any more: as good as always they are not needed. */
-#include "cluster/checker.h"
+#include "history/checker.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/limits.h"
 #include "base/prng.h"
 
 #include "base/banned.h"
 
-/* At 16 bytes each: half a gigabyte when the table has doubled for the last time. */
-#define STATES_MAX ((size_t)16 << 20)
 /* Operations shown on each side of the culprit. */
 #define TIMELINE_ASIDE 40u
 
@@ -365,7 +364,7 @@ static void run_search(struct search *s, struct check_verdict *v)
     while (s->n_taken < s->n_known) {
         struct choice last;
 
-        if (s->seen.n >= STATES_MAX) {
+        if (s->seen.n >= HISTORY_STATES_MAX) {
             v->result = CHECK_GAVE_UP;
             (void)snprintf(v->why, sizeof(v->why), "gave up after %zu states", s->seen.n);
             return;
