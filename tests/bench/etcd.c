@@ -2,6 +2,10 @@
  * closed. What nghttp2 has to send is taken from it behind every request and behind all that came. */
 #include "bench/etcd.h"
 
+#ifndef RIDD_NGHTTP2
+#error libnghttp2 was not found by configure: apt-get install libnghttp2-dev, and configure again
+#endif
+
 #include <nghttp2/nghttp2.h>
 #include <stdbool.h>
 #include <stdio.h>
