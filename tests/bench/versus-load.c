@@ -92,17 +92,27 @@ static double cpu_us(long pid)
     return (double)(user + kernel) * 1e6 / (double)sysconf(_SC_CLK_TCK);
 }
 
-static double resident_mib(long pid)
+struct memory {
+    double rss_mib;
+    double own_mib; /* of it: no file is behind it, as one is behind the pages of a state */
+};
+
+static struct memory memory_of(long pid)
 {
+    struct memory m = {0, 0};
     char path[64];
-    unsigned long pages = 0;
+    char line[256];
+    unsigned long kib;
     cleanup_file FILE *f = NULL;
 
-    (void)snprintf(path, sizeof(path), "/proc/%ld/statm", pid);
+    (void)snprintf(path, sizeof(path), "/proc/%ld/status", pid);
     f = fopen(path, "re");
-    if (f == NULL || fscanf(f, "%*u %lu", &pages) != 1)
-        return 0;
-    return (double)pages * (double)sysconf(_SC_PAGESIZE) / 1048576.0;
+    while (f != NULL && fgets(line, sizeof(line), f) != NULL)
+        if (sscanf(line, "VmRSS: %lu", &kib) == 1)
+            m.rss_mib = (double)kib / 1024;
+        else if (sscanf(line, "RssAnon: %lu", &kib) == 1)
+            m.own_mib = (double)kib / 1024;
+    return m;
 }
 
 static void before(void *arg)
@@ -174,19 +184,23 @@ static void print_processes(const struct versus *v, uint64_t n)
 {
     double cpu = 0;
     double rss = 0;
-    double rss_max = 0;
+    struct memory most = {0, 0};
 
     for (unsigned i = 0; i < v->n_pids; i++) {
-        const double mib = resident_mib(v->pids[i]);
+        const struct memory m = memory_of(v->pids[i]);
 
         cpu += v->after_us[i] - v->before_us[i];
-        rss += mib;
-        if (mib > rss_max)
-            rss_max = mib;
+        rss += m.rss_mib;
+        if (m.rss_mib > most.rss_mib)
+            most.rss_mib = m.rss_mib;
+        if (m.own_mib > most.own_mib)
+            most.own_mib = m.own_mib;
     }
     if (v->n_pids > 0 && n > 0)
-        (void)printf(" cpu_us=%.4f first_cpu_us=%.4f rss_mib=%.1f rss_max_mib=%.1f",
-                     cpu / (double)n, (v->after_us[0] - v->before_us[0]) / (double)n, rss, rss_max);
+        (void)printf(" cpu_us=%.4f first_cpu_us=%.4f rss_mib=%.1f rss_max_mib=%.1f"
+                     " own_max_mib=%.1f",
+                     cpu / (double)n, (v->after_us[0] - v->before_us[0]) / (double)n, rss,
+                     most.rss_mib, most.own_mib);
 }
 
 static int print(const struct versus *v, const struct load *load)
