@@ -1171,14 +1171,10 @@ static_assert(CTL_KEYS_WRITES <= SESSION_ANSWERS_MAX, "what is under way can be 
 #define BENCH_VALUE_BYTES_DEFAULT 64u
 #define BENCH_MIXED_PERCENT       10u
 /* A tenth of the time, and two seconds at most, are not measured: connections are made. */
-#define BENCH_WARM_PART   10u
-#define BENCH_WARM_US_MAX 2000000u
-/* So often a key is drawn that nobody writes; then the first such one is looked for. */
-#define BENCH_KEY_TRIES 16u
-/* How long a client of it waits before it asks for a new leader again: the time without one is
- * measured, and is wrong by as much. */
-#define BENCH_BACKOFF_MS     2u
-#define BENCH_BACKOFF_MS_MAX 10u
+#define BENCH_WARM_PART  10u
+#define BENCH_WARM_S_MAX 2
+/* Where nobody looks, it says once in so many seconds how far it is. */
+#define BENCH_SAY_EACH 10u
 /* Above it the client's processor is the limit. */
 #define BENCH_BUSY_PERCENT 90u
 /* Keys of a run that began so long before the longest that there may be are nobody's, also where

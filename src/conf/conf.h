@@ -105,6 +105,9 @@ int conf_parse(const char *path, const void *data, size_t len, const char *id, b
                struct conf *ret, struct conf_problems *ret_problems);
 /* "<path>:<line>: <text>" per problem; "<path>: <text>" for the file as a whole. */
 void conf_problems_print(const struct conf_problems *p, const char *path, FILE *out);
+/* Where a client looks for it when nobody says where: $RIDD_CONF, ./ridd.conf, installed; NULL:
+ * none of them is there. A file that is named is not looked for. */
+const char *conf_client_path(const char *installed);
 /* The configuration in force, defaults included, as a file that conf_load() reads back equal. */
 void conf_print(const struct conf *c, FILE *out);
 /* The initial membership, all voters; with_addresses: as earlier versions wrote it. */

@@ -5,7 +5,6 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/err.h"
@@ -14,8 +13,6 @@
 #include "ctl/local_int.h"
 
 #include "base/banned.h"
-
-static const char *const usual_places[] = {"./ridd.conf", RIDD_CONF_FILE};
 
 static const char *env(const char *name)
 {
@@ -111,12 +108,7 @@ const char *cluster_conf_path(const struct ctl *ctl)
         return ctl->config_option;
     if (env("RIDCTL_ENDPOINTS") != NULL)
         return NULL;
-    if (env("RIDD_CONF") != NULL)
-        return env("RIDD_CONF");
-    for (size_t i = 0; i < sizeof(usual_places) / sizeof(usual_places[0]); i++)
-        if (access(usual_places[i], F_OK) == 0)
-            return usual_places[i];
-    return NULL;
+    return conf_client_path(RIDD_CONF_FILE);
 }
 
 int cluster_find(struct ctl *ctl)

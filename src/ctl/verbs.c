@@ -173,11 +173,12 @@ const struct verb ctl_verbs[] = {
     {"bench", NULL, "[--method LOAD] [--clients N] [--in-flight K] [--seconds S] ...",
      "load the cluster for some seconds, and look at every answer",
      "Writes keys of its own below bench/, asks for them for some seconds, and removes\n"
-     "them. LOAD is read_index, log, lease, follower, local, write or mixed (one in\n"
-     "ten is a write). Prints operations per second, times, the longest time without a\n"
-     "success, errors by name, what one cost the nodes, and whether this client was\n"
-     "the limit. Every answer is looked at: a wrong one is exit code 1. ^C ends it\n"
-     "with what was found so far. Where bench/ holds other keys it does nothing (4).\n"
+     "them. LOAD is read_index, log, lease, follower, local, bounded, write, mixed\n"
+     "(one in ten is a write), batch or scan. Prints operations per second, times,\n"
+     "errors by name, what one cost the nodes, and whether this client was the limit.\n"
+     "Every answer is looked at: a wrong one is exit code 1. ^C ends it with what was\n"
+     "found so far. Where bench/ holds other keys it does nothing (4). It is ridbench\n"
+     "that does it, and can do more: ridbench --help.\n"
      "\n"
      "  $ ridctl bench\n"
      "  $ ridctl bench --method mixed --clients 16 --seconds 30 --json\n",

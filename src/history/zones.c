@@ -1,6 +1,6 @@
-/* Judge Z. Of each value of a key a cluster is made: its write and all reads of it. The cluster's
- * first return F and last call C say when it was there. F before C: from F to C it certainly was
- * (forward). Otherwise it was at one moment at least between C and F (backward).
+/* Judge Z (LOAD-4). Of each value of a key a cluster is made: its write and all reads of it. The
+ * cluster's first return F and last call C say when it was there. F before C: from F to C it
+ * certainly was (forward). Otherwise it was at one moment at least between C and F (backward).
  *
  * A write of unknown outcome that nobody has read is left out: it may be the last of all, or not
  * have happened. One that was read has a return that never comes. Local reads are not looked at. */

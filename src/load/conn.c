@@ -20,7 +20,7 @@ int conn_init(struct load_conn *c, struct loop *l, unsigned id)
     c->loop = l;
     c->id = id;
     c->fd = -1;
-    c->address = load->plan->spread ? id % load->plan->n_addresses : load->leader;
+    c->address = loop_is_spread(l) ? id % load->plan->n_addresses : load->leader;
     c->slots = calloc(l->in_flight, sizeof(c->slots[0]));
     c->free = calloc(l->in_flight, sizeof(c->free[0]));
     if (c->slots == NULL || c->free == NULL)
@@ -86,7 +86,7 @@ static void look_elsewhere(struct load_conn *c)
     const unsigned leader = __atomic_load_n(&load->leader, __ATOMIC_ACQUIRE);
     const unsigned n = load->plan->n_addresses;
 
-    if (load->plan->spread) {
+    if (loop_is_spread(c->loop)) {
         c->address = (here + 1) % n;
         return;
     }

@@ -1,6 +1,6 @@
-/* The hat of 1/k^s is its integral h(x); a point under it is drawn, and is thrown away where it is
- * not under the bar of its key, which is seldom. Both are written so that s = 1 is no exception:
- * (x^(1-s) - 1) / (1-s) is log(x) there. */
+/* LOAD-5: the hat of 1/k^s is its integral h(x); a point under it is drawn, and is thrown away
+ * where it is not under the bar of its key, which is seldom. Both are written so that s = 1 is no
+ * exception: (x^(1-s) - 1) / (1-s) is log(x) there. */
 #include "load/draw.h"
 
 #include <math.h>

@@ -427,6 +427,8 @@ int load_fill(struct load *load)
         rc = run(&crew, NULL, NULL, NULL);
     if (rc == 0 && load->bulk->n_errors > 0)
         rc = load_fail(load, -EIO, "%s", load->bulk->first_error);
+    if (rc == 0 && load_n_done(load->bulk) < load->plan->n_keys)
+        rc = load_fail(load, -ECANCELED, "ended before that");
     crew_done(&crew);
     return rc;
 }

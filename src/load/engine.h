@@ -122,7 +122,7 @@ struct load_figures {
 
 int load_new(const struct load_plan *plan, struct load **ret);
 void load_free(struct load *load);
-/* Each key, with number 0. */
+/* Each key, with number 0. -ECANCELED: is_over() before that. */
 int load_fill(struct load *load);
 /* Takes the time for warming up, and then measures. before and after may be NULL. */
 int load_measure(struct load *load, void (*before)(void *arg), void (*after)(void *arg), void *arg);

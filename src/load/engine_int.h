@@ -142,6 +142,9 @@ void loop_done(struct loop *l);
 int loop_run(struct loop *l);
 void loop_mark(struct loop *l, struct load_conn *c);
 bool loop_is_over(const struct loop *l);
+/* Its connections stay where they are: what is measured may be anybody's to answer, what fills and
+ * clears is the leader's. */
+bool loop_is_spread(const struct loop *l);
 
 /* ---- conn.c ---- */
 
@@ -165,6 +168,8 @@ void ops_lost(struct load_conn *c, unsigned slot, const char *why);
 void ops_again(struct load_conn *c);
 /* Ends what has waited too long. */
 void ops_give_up(struct load_conn *c);
+/* At the end: what is still in flight after all patience. */
+void ops_abandon(struct load_conn *c);
 /* open, at the end: what was due and never sent. */
 void ops_unsent(struct loop *l);
 void ops_end_history(struct loop *l);

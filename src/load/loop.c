@@ -122,6 +122,11 @@ static void turn(struct loop *l)
     l->n_dirty = 0;
 }
 
+bool loop_is_spread(const struct loop *l)
+{
+    return l->load->plan->spread && l->role == LOOP_MEASURE;
+}
+
 bool loop_is_over(const struct loop *l)
 {
     const struct load_plan *plan = l->load->plan;
@@ -153,8 +158,9 @@ static void run_measure(struct loop *l)
         turn(l);
         begin_measuring(l);
     }
-    if (over && l->end_ns > l->now_ns)
-        l->end_ns = l->now_ns;
+    if (over &&
+        l->end_ns > l->now_ns) /* perhaps while it was warming up: nothing is counted then */
+        l->end_ns = l->now_ns > l->begin_ns ? l->now_ns : l->begin_ns;
     l->figures->cpu_ns = l->measured ? thread_ns() - l->cpu_ns : 0;
     while (l->rc == 0 && l->rate > 0 && l->due_ns < (double)l->end_ns &&
            l->now_ns < l->end_ns + LOAD_LAST_NS)
@@ -179,6 +185,8 @@ static void run_last(struct loop *l)
     l->ending = true;
     while (l->rc == 0 && n_in_flight(l) > 0 && l->now_ns - from_ns < patience_ns)
         turn(l);
+    for (unsigned i = 0; i < l->n_conns; i++)
+        ops_abandon(&l->conns[i]);
     look(l);
 }
 

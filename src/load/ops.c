@@ -21,6 +21,15 @@ static unsigned name_len(const char *text, size_t len)
     return (unsigned)n;
 }
 
+/* A terminal shows it, and a document of JSON holds it: what is no ASCII that can be printed is
+ * '?'. */
+static void clean(char *text)
+{
+    for (; *text != '\0'; text++)
+        if ((unsigned char)*text < ' ' || (unsigned char)*text >= 0x7f)
+            *text = '?';
+}
+
 static void add_error(struct load_figures *f, const char *name, unsigned len, uint64_t n)
 {
     unsigned i = 0;
@@ -42,8 +51,10 @@ static void add_error(struct load_figures *f, const char *name, unsigned len, ui
 
 void ops_note_error(struct load_figures *f, const char *text, size_t len)
 {
-    if (f->n_errors == 0)
+    if (f->n_errors == 0) {
         (void)snprintf(f->first_error, sizeof(f->first_error), "%.*s", (int)len, text);
+        clean(f->first_error);
+    }
     add_error(f, text, name_len(text, len), 1);
 }
 
@@ -154,6 +165,7 @@ static void note_wrong(struct load_conn *c, struct slot *s, uint64_t key, const 
         f->first_wrong, sizeof(f->first_wrong), "%s (%s) of %s%08" PRIu64 " from %s: %s: '%.*s'",
         kinds[s->op.kind], l->load->plan->protocol->name, l->load->plan->prefix, key,
         l->load->targets[c->address].text, why, (int)found_len, found != NULL ? found : "");
+    clean(f->first_wrong);
 }
 
 /* ---- recording ---- */
@@ -298,6 +310,7 @@ static struct load_conn *find_room(struct loop *l)
     return NULL;
 }
 
+/* Each with the time at which it was due, whatever kept it (LOAD-1). */
 void ops_arrive(struct loop *l)
 {
     const double end_ns = l->end_ns != 0 ? (double)l->end_ns : INFINITY;
@@ -383,7 +396,8 @@ static void fail(struct load_conn *c, unsigned slot, enum truth_outcome outcome,
     set_free(c, slot);
 }
 
-/* Whatever has become of it: writing number 0, and removing, may be done twice. */
+/* A write may have been done, and is never sent again (LOAD-2); but writing number 0, and removing,
+ * may be done twice. */
 void ops_lost(struct load_conn *c, unsigned slot, const char *why)
 {
     static const char unknown[] = "outcome_unknown: the connection was lost";
@@ -416,6 +430,21 @@ void ops_give_up(struct load_conn *c)
             }
         if (c->state == CONN_DIALS)
             conn_lose(c, "unreachable");
+    }
+}
+
+void ops_abandon(struct load_conn *c)
+{
+    static const char text[] = "no_answer: none until the end";
+
+    for (unsigned i = 0; i < c->loop->in_flight; i++) {
+        if (c->slots[i].state == SLOT_FREE)
+            continue;
+        if (c->slots[i].state == SLOT_SENT)
+            c->n_sent--;
+        else
+            c->n_again--;
+        fail(c, i, TRUTH_UNKNOWN, text, sizeof(text) - 1);
     }
 }
 
@@ -506,7 +535,7 @@ static void follow(struct load_conn *c, const struct load_answer *a)
 {
     struct load *load = c->loop->load;
 
-    if (load->plan->spread)
+    if (loop_is_spread(c->loop))
         return;
     c->moves = true;
     if (a->leader != NULL && a->leader_len > 0) {

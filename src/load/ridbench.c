@@ -17,23 +17,14 @@
 #include "base/fds.h"
 #include "base/prng.h"
 #include "base/seed.h"
+#include "load/methods.h"
 #include "load/ridbench_int.h"
 
 #include "base/banned.h"
 
-/* Of mixed: ten percent are written, as in what is usual to be measured (YCSB B has five). */
-static const struct bench_method methods[] = {
-    {"read_index", NULL, LOAD_RIDD_READ_INDEX, LOAD_READ, 0, true, false},
-    {"log", "read_via_log", LOAD_RIDD_LOG, LOAD_READ, 0, true, false},
-    {"lease", "lease_read", LOAD_RIDD_LEASE, LOAD_READ, 0, true, false},
-    {"follower", "follower_read", LOAD_RIDD_FOLLOWER, LOAD_READ, 0, true, true},
-    {"local", "local_read", LOAD_RIDD_LOCAL, LOAD_READ, 0, false, true},
-    {"bounded", NULL, LOAD_RIDD_BOUNDED, LOAD_READ, 0, false, true},
-    {"write", "put", LOAD_RIDD_READ_INDEX, LOAD_READ, 100, true, false},
-    {"mixed", NULL, LOAD_RIDD_READ_INDEX, LOAD_READ, BENCH_MIXED_PERCENT, true, false},
-    {"batch", NULL, LOAD_RIDD_READ_INDEX, LOAD_BATCH, 0, true, false},
-    {"scan", NULL, LOAD_RIDD_READ_INDEX, LOAD_SCAN, 0, true, false},
-};
+#define METHOD(name, also, via, kind, percent, linearizable, any_node)                             \
+    {name, also, LOAD_RIDD_##via, LOAD_##kind, percent, linearizable, any_node},
+static const struct bench_method methods[] = {LOAD_METHODS(METHOD)};
 #define N_METHODS (sizeof(methods) / sizeof(methods[0]))
 
 static const char help[] =
@@ -81,6 +72,7 @@ static const char help[] =
     "how it is told:\n"
     "      --json             one JSON document on standard output\n"
     "      --csv              one line for each second on standard output\n"
+    "  -v, --verbose          a line when what is measured begins\n"
     "  -q, --quiet            no line of progress\n"
     "  -h, --help             this\n"
     "      --version          the version\n"
@@ -119,7 +111,8 @@ static void on_progress(void *arg, const struct load_progress *p)
     struct bench *b = arg;
     const double s = (double)p->gone_ns / 1e9;
 
-    if (b->quiet)
+    /* Where nobody looks, one in ten. */
+    if (b->quiet || (!isatty(STDERR_FILENO) && ++b->n_progress % BENCH_SAY_EACH != 0))
         return;
     (void)fprintf(stderr, "%s%s: %.0f s, %llu%%, %.0f a second, %llu errors%s%s",
                   isatty(STDERR_FILENO) ? "\r\033[K" : "", p->what, s,
@@ -128,6 +121,23 @@ static void on_progress(void *arg, const struct load_progress *p)
                   p->n_wrong > 0 ? ", WRONG answers" : "", isatty(STDERR_FILENO) ? "" : "\n");
     (void)fflush(stderr);
     b->drawn = isatty(STDERR_FILENO);
+}
+
+/* Loads are under way: this costs them nothing. */
+static void before(void *arg)
+{
+    struct bench *b = arg;
+
+    if (b->verbose)
+        (void)bench_report(b, BENCH_EXIT_OK, "measuring for %g s", b->seconds);
+    bench_ask_nodes(b, b->before);
+}
+
+static void after(void *arg)
+{
+    struct bench *b = arg;
+
+    bench_ask_nodes(b, b->after);
 }
 
 /* ---- signals: the first ends what is measured, the second all ---- */
@@ -192,6 +202,7 @@ static const struct option long_options[] = {
     {"seconds", required_argument, NULL, 's'},
     {"timeout", required_argument, NULL, 't'},
     {"quiet", no_argument, NULL, 'q'},
+    {"verbose", no_argument, NULL, 'v'},
     {"help", no_argument, NULL, 'h'},
     {"spread", no_argument, NULL, OPT_SPREAD},
     {"write-percent", required_argument, NULL, OPT_WRITE_PERCENT},
@@ -345,6 +356,9 @@ static int take_option(struct bench *b, int option, const char *given)
     case 'q':
         b->quiet = true;
         return BENCH_EXIT_OK;
+    case 'v':
+        b->verbose = true;
+        return BENCH_EXIT_OK;
     case OPT_SPREAD:
         b->spread = true;
         return BENCH_EXIT_OK;
@@ -393,7 +407,7 @@ static int parse(struct bench *b, int argc, char **argv, bool *ret_done)
 
     opterr = 0;
     while (exit_code == BENCH_EXIT_OK && !*ret_done &&
-           (option = getopt_long(argc, argv, ":e:c:m:C:i:r:s:t:qh", long_options, NULL)) != -1) {
+           (option = getopt_long(argc, argv, ":e:c:m:C:i:r:s:t:qvh", long_options, NULL)) != -1) {
         if (option == 'h' || option == OPT_VERSION) {
             *ret_done = true;
             if (option == 'h')
@@ -456,7 +470,8 @@ static void plan_failover(struct bench *b)
 static void make_plan(struct bench *b)
 {
     struct prng prng;
-    const double warm_s = b->warm_s >= 0 ? b->warm_s : fmin(b->seconds / BENCH_WARM_PART, 2);
+    const double warm_s =
+        b->warm_s >= 0 ? b->warm_s : fmin(b->seconds / BENCH_WARM_PART, BENCH_WARM_S_MAX);
 
     prng_init(&prng, seed_fresh());
     (void)snprintf(b->run, sizeof(b->run), "%08x-%04x", (unsigned)time(NULL),
@@ -528,14 +543,16 @@ static int judge(struct bench *b)
 
 static int measure(struct bench *b)
 {
-    if (load_fill(b->load) != 0)
+    const int rc = load_fill(b->load);
+
+    if (rc == -ECANCELED)
+        return bench_report(b, BENCH_EXIT_AGAIN, "ended before anything was measured");
+    if (rc != 0)
         return bench_report(b, BENCH_EXIT_AGAIN, "its keys cannot be written: %s",
                             load_why(b->load));
-    if (is_over(b))
-        return bench_report(b, BENCH_EXIT_AGAIN, "ended before anything was measured");
     if (b->failover)
         return bench_failover(b);
-    if (load_measure(b->load, bench_before, bench_after, b) != 0)
+    if (load_measure(b->load, before, after, b) != 0)
         return bench_report(b, BENCH_EXIT_SYSTEM, "%s", load_why(b->load));
     return BENCH_EXIT_OK;
 }
@@ -559,6 +576,7 @@ static int run(struct bench *b)
                             b->load != NULL && load_why(b->load)[0] != '\0' ? load_why(b->load)
                                                                             : "no memory");
     exit_code = measure(b);
+    b->interrupted = signalled != 0;
     if (!b->keep && load_clear(b->load, &b->n_left) != 0)
         (void)bench_report(b, BENCH_EXIT_SYSTEM, "%s", load_why(b->load));
     clear_line(b);
@@ -588,7 +606,8 @@ int main(int argc, char **argv)
     int exit_code;
 
     fds_hold_standard();
-    b.seed = seed_fresh() >> 1; /* it is told as a number of JSON */
+    (void)signal(SIGPIPE, SIG_IGN); /* whoever reads the output is gone: its keys go all the same */
+    b.seed = seed_fresh() >> 1;     /* it is told as a number of JSON */
     exit_code = parse(&b, argc, argv, &done);
     if (exit_code == BENCH_EXIT_OK && !done)
         exit_code = run(&b);

@@ -46,6 +46,7 @@ struct bench_node {
     bool process; /* it tells what the kernel counts; older nodes do not */
     bool leads;
     char name[NODE_NAME_BYTES_MAX + 1];
+    char cluster[NODE_NAME_BYTES_MAX + 1];
     uint64_t pid;
     uint64_t uptime_ms;
     uint64_t rss_bytes;
@@ -102,9 +103,11 @@ struct bench {
     const char *restart;
     unsigned n_rounds;
     bool quiet;
+    bool verbose;
 
     char *addresses[RIDD_ENDPOINTS_MAX]; /* owned; the leader is the first, where it is known */
     unsigned n_addresses;
+    char cluster[NODE_NAME_BYTES_MAX + 1]; /* as the configuration has it; "": nobody says */
     char run[BENCH_RUN_SIZE];
     char prefix[sizeof(BENCH_PREFIX) + BENCH_RUN_SIZE + 1];
 
@@ -118,7 +121,9 @@ struct bench {
     uint64_t n_left;              /* keys that could not be removed */
     uint64_t n_others;            /* keys of other runs */
     bool over;                    /* atomic: --failover is through */
-    bool drawn;                   /* a line of progress stands on the terminal */
+    bool interrupted;
+    unsigned n_progress;
+    bool drawn; /* a line of progress stands on the terminal */
 };
 
 int bench_report(const struct bench *b, int exit_code, const char *format, ...)
@@ -133,8 +138,6 @@ int bench_find_leader(struct bench *b);
 
 /* What all of them say now. */
 void bench_ask_nodes(const struct bench *b, struct bench_node *ret);
-void bench_before(void *arg);
-void bench_after(void *arg);
 /* The difference, where the node was not started anew between; false: it is not known. */
 bool bench_node_cost(const struct bench *b, unsigned i, struct bench_node *ret);
 

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "base/cleanup.h"
+#include "client/ridd_async.h"
 #include "load/ridbench_int.h"
 
 #include "base/banned.h"
@@ -36,6 +37,16 @@ static bool is_old(uint64_t begun_s)
     return begun_s + LOAD_SECONDS_MAX + BENCH_OLD_S < (uint64_t)time(NULL);
 }
 
+static void remove_old(struct ridd *client, const struct ridd_item *item)
+{
+    struct ridd_op op = ridd_op(RIDD_OP_DELETE);
+
+    op.key = ridd_item_key(item);
+    while (ridd_async_pending(client) >= CTL_KEYS_WRITES)
+        (void)ridd_wait(client, -1);
+    (void)ridd_async_start(client, &op, NULL, NULL); /* what stays the next run removes */
+}
+
 static int look_at_page(struct bench *b, struct ridd *client, const struct ridd_reply *page)
 {
     for (size_t i = 0; i < page->n_items; i++) {
@@ -49,7 +60,7 @@ static int look_at_page(struct bench *b, struct ridd *client, const struct ridd_
                                 "' shows what is there",
                                 item->key);
         if (is_old(begun_s))
-            ridd_reply_free(ridd_del(client, ridd_item_key(item)));
+            remove_old(client, item);
         else
             b->n_others++;
     }
@@ -84,6 +95,8 @@ static int look(struct bench *b, struct ridd *client)
         more = page->status == RIDD_OK && page->more && page->n_items > 0;
     }
     ridd_reply_free(page);
+    while (ridd_async_pending(client) > 0)
+        (void)ridd_wait(client, -1);
     return exit_code;
 }
 

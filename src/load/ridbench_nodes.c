@@ -61,18 +61,27 @@ static int take_file(struct bench *b, const char *path)
         exit_code = bench_report(b, BENCH_EXIT_CONF, "'%s' names no peers", path);
     for (unsigned i = 0; exit_code == BENCH_EXIT_OK && i < found.n_peers; i++)
         exit_code = add_address(b, found.peers[i].client_addr);
+    (void)snprintf(b->cluster, sizeof(b->cluster), "%s", found.cluster_name);
     conf_problems_done(&problems);
     return exit_code;
 }
 
 int bench_find(struct bench *b)
 {
+    const char *list = getenv("RIDCTL_ENDPOINTS");
+    const char *path = conf_client_path(RIDD_CONF_FILE);
+
     if (b->endpoints != NULL)
         return take_list(b, b->endpoints, "--endpoints");
     if (b->config != NULL)
         return take_file(b, b->config);
-    return bench_report(b, BENCH_EXIT_USAGE,
-                        "no cluster named; give --endpoints HOST:PORT,... or --config FILE");
+    if (list != NULL && list[0] != '\0')
+        return take_list(b, list, "RIDCTL_ENDPOINTS");
+    if (path != NULL)
+        return take_file(b, path);
+    return bench_report(b, BENCH_EXIT_CONF,
+                        "no cluster named: no ./ridd.conf, no " RIDD_CONF_FILE
+                        "; give --endpoints HOST:PORT,... or --config FILE");
 }
 
 /* NULL: no answer. */
@@ -141,6 +150,7 @@ static void take_status(const struct bench *b, unsigned i, const json_t *status,
 {
     const char *role = json_string_value(json_object_get(status, "role"));
     const char *name = json_string_value(json_object_get(status, "node"));
+    const char *cluster = json_string_value(json_object_get(status, "cluster"));
 
     *ret = (struct bench_node){
         .known = status != NULL,
@@ -161,6 +171,7 @@ static void take_status(const struct bench *b, unsigned i, const json_t *status,
         .peer_bytes = number(status, "process", "peer_bytes"),
     };
     (void)snprintf(ret->name, sizeof(ret->name), "%s", name != NULL ? name : b->addresses[i]);
+    (void)snprintf(ret->cluster, sizeof(ret->cluster), "%s", cluster != NULL ? cluster : "");
     ret->calls_known =
         ret->process && is_here(b->addresses[i], ret->pid) && read_calls(ret->pid, &ret->calls);
 }
@@ -172,20 +183,6 @@ void bench_ask_nodes(const struct bench *b, struct bench_node *ret)
 
         take_status(b, i, status, &ret[i]);
     }
-}
-
-void bench_before(void *arg)
-{
-    struct bench *b = arg;
-
-    bench_ask_nodes(b, b->before);
-}
-
-void bench_after(void *arg)
-{
-    struct bench *b = arg;
-
-    bench_ask_nodes(b, b->after);
 }
 
 bool bench_node_cost(const struct bench *b, unsigned i, struct bench_node *ret)
@@ -219,6 +216,11 @@ int bench_find_leader(struct bench *b)
         char *address = b->addresses[i];
 
         n_silent += !nodes[i].known;
+        if (b->cluster[0] != '\0' && nodes[i].cluster[0] != '\0' &&
+            strcmp(b->cluster, nodes[i].cluster) != 0)
+            return bench_report(b, BENCH_EXIT_CONF,
+                                "%s belongs to cluster '%s', and not to '%s'; nothing was written",
+                                address, nodes[i].cluster, b->cluster);
         if (!nodes[i].leads)
             continue;
         b->addresses[i] = b->addresses[0];

@@ -95,6 +95,20 @@ static void print_side(const struct load_figures *f, unsigned i)
     (void)printf(" %8.3f\n", ms(s->ns.max));
 }
 
+static void print_gaps(const struct load_figures *f)
+{
+    const char *before = "longest time without one: ";
+
+    for (unsigned i = 0; i < LOAD_N_KINDS; i++) {
+        if (f->sides[i].ns.n == 0)
+            continue;
+        (void)printf("%s%s %.1f ms", before, side_names[i], ms(f->sides[i].longest_ns));
+        before = ", ";
+    }
+    if (load_n_done(f) > 0)
+        (void)printf("\n");
+}
+
 static void print_errors(const struct bench *b, const struct load_figures *f)
 {
     for (unsigned i = 0; i < f->n_error_names; i++)
@@ -149,8 +163,8 @@ static void print_cost(const struct bench *b, const struct load_figures *f)
     (void)printf("cost of one, on all nodes: %.3f fsyncs, %.3f rounds, %.0f bytes of log",
                  each(cost.sum.fsyncs, n), each(cost.sum.rounds, n), each(cost.sum.log_bytes, n));
     if (cost.process)
-        (void)printf(",\n  %.2f us of CPU, %.3f context switches, %.3f frames and %.0f bytes "
-                     "between nodes",
+        (void)printf(",\n  %.2f us of CPU, %.3f context switches, %.3f frames between nodes (%.0f "
+                     "bytes)",
                      each(cost.sum.cpu_us, n), each(cost.sum.voluntary + cost.sum.involuntary, n),
                      each(cost.sum.frames, n), each(cost.sum.peer_bytes, n));
     if (cost.calls)
@@ -199,9 +213,10 @@ static void print_verdict(const struct bench *b)
 
 static int print_text(const struct bench *b, const struct load_figures *f)
 {
-    (void)printf("%s: %u connections, %u in flight each, %.1f s, %u keys of %u bytes, %s\n",
-                 b->method->name, b->n_connections, b->in_flight, elapsed_s(f), b->n_keys,
-                 b->value_bytes, b->zipf > 0 ? "zipf" : "uniform");
+    (void)printf("%s: %u connections, %u in flight each, %.1f s%s, %u keys of %u bytes, %s\n",
+                 b->method->name, b->n_connections, b->in_flight, elapsed_s(f),
+                 b->interrupted ? " (interrupted)" : "", b->n_keys, b->value_bytes,
+                 b->zipf > 0 ? "zipf" : "uniform");
     if (b->rate > 0)
         (void)printf("open loop: %.0f/s due (%s), timed from when they were due\n", b->rate,
                      b->poisson ? "poisson" : "uniform");
@@ -210,6 +225,7 @@ static int print_text(const struct bench *b, const struct load_figures *f)
     for (unsigned i = 0; i < LOAD_N_KINDS; i++)
         if (f->sides[i].ns.n > 0)
             print_side(f, i);
+    print_gaps(f);
     print_failover(b);
     print_errors(b, f);
     print_verdict(b);
@@ -222,7 +238,10 @@ static int print_text(const struct bench *b, const struct load_figures *f)
         (void)printf("its %u keys below %s are %s\n", b->n_keys, b->prefix,
                      b->keep ? "kept" : "removed");
     if (b->n_others > 0)
-        (void)printf("%" PRIu64 " keys of other runs are there\n", b->n_others);
+        (void)printf("%" PRIu64
+                     " keys of another run are there: it runs now, or was killed within the\n"
+                     "last day\n",
+                     b->n_others);
     return BENCH_EXIT_OK;
 }
 
@@ -244,6 +263,12 @@ static void add_ms(json_t *o, const char *name, uint64_t ns)
     add(o, name, json_real(ms(ns)));
 }
 
+/* To the microsecond: what is not as exact as that. */
+static void add_about_ms(json_t *o, const char *name, uint64_t ns)
+{
+    add(o, name, json_real((double)((ns + 500) / 1000) / 1e3));
+}
+
 static json_t *side_json(const struct load_figures *f, unsigned i)
 {
     const struct load_side *s = &f->sides[i];
@@ -255,9 +280,9 @@ static json_t *side_json(const struct load_figures *f, unsigned i)
         add_ms(o, quantiles[q].name, histogram_fine_at(&s->ns, quantiles[q].permille));
     add_ms(o, "max_ms", s->ns.max);
     add_ms(o, "mean_ms", s->ns.n > 0 ? s->ns.sum / s->ns.n : 0);
-    add_ms(o, "longest_gap_ms", s->longest_ns);
-    add_ms(o, "longest_gap_at_ms",
-           s->longest_at_ns > f->begin_ns ? s->longest_at_ns - f->begin_ns : 0);
+    add_about_ms(o, "longest_gap_ms", s->longest_ns);
+    add_about_ms(o, "longest_gap_at_ms",
+                 s->longest_at_ns > f->begin_ns ? s->longest_at_ns - f->begin_ns : 0);
     return o;
 }
 
@@ -357,9 +382,9 @@ static json_t *times_json(const struct bench *b, bool writes)
     uint64_t max_ns;
 
     bench_failover_times(b, writes, &median_ns, &p99_ns, &max_ns);
-    add_ms(o, "median_ms", median_ns);
-    add_ms(o, "p99_ms", p99_ns);
-    add_ms(o, "max_ms", max_ns);
+    add_about_ms(o, "median_ms", median_ns);
+    add_about_ms(o, "p99_ms", p99_ns);
+    add_about_ms(o, "max_ms", max_ns);
     return o;
 }
 
@@ -380,8 +405,8 @@ static void add_failover(json_t *o, const struct bench *b)
         json_t *round = json_object();
 
         add(round, "killed", json_string(b->rounds[i].killed));
-        add_ms(round, "write_ms", b->rounds[i].write_ns);
-        add_ms(round, "read_ms", b->rounds[i].read_ns);
+        add_about_ms(round, "write_ms", b->rounds[i].write_ns);
+        add_about_ms(round, "read_ms", b->rounds[i].read_ns);
         (void)json_array_append_new(list, round);
     }
     add(f, "rounds", list);
@@ -409,7 +434,8 @@ static int print_json(const struct bench *b, const struct load_figures *f)
     cleanup_json json_t *o = json_object();
 
     add_asked(o, b);
-    add_ms(o, "elapsed_ms", f->end_ns - f->begin_ns);
+    add_about_ms(o, "elapsed_ms", f->end_ns - f->begin_ns);
+    add(o, "interrupted", json_boolean(b->interrupted));
     add_u64(o, "ops", n_answered(f));
     add_u64(o, "ops_per_s", (uint64_t)((double)n_answered(f) / elapsed_s(f)));
     add_sides(o, f);

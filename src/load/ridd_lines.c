@@ -1,5 +1,6 @@
 /* An answer has its fields in an order that is promised, so that it is compared with what it must
- * be, from its first byte to its last; only errors, which are seldom, are decoded as JSON. */
+ * be, from its first byte to its last (LOAD-3); only errors, which are seldom, are decoded as JSON.
+ */
 #include "load/ridd_lines.h"
 
 #include <errno.h>

@@ -311,13 +311,13 @@ CASE(doctor__bench_touches_its_own_keys_only)
     (void)cluster_leader(c);
     put_key(c, "bench/leader", "somebody's");
     expect_code(ridctl(c, &out, "bench", "--seconds", "1", NULL), 4, &out);
-    expect_text(&out, "'\"bench/leader\"' is no key of bench");
+    expect_text(&out, "'\"bench/leader\"' is no key of ridbench");
     assert_int_equal(n_keys_below(c, ""), 1);
     expect_code(ridctl(c, &out, "del", "bench/leader", NULL), 0, &out);
 
-    put_key(c, "bench/00000001-abcd/000000", "ridbench/00000001-abcd/000000/0/");
-    (void)snprintf(young, sizeof(young), "bench/%08x-abcd/000000", (unsigned)time(NULL));
-    (void)snprintf(value, sizeof(value), "ridbench/%s/0/", young + strlen("bench/"));
+    put_key(c, "bench/00000001-abcd/00000000", "bench/00000001-abcd/00000000/0/");
+    (void)snprintf(young, sizeof(young), "bench/%08x-abcd/00000000", (unsigned)time(NULL));
+    (void)snprintf(value, sizeof(value), "%s/0/", young);
     put_key(c, young, value);
     expect_code(ridctl(c, &out, "bench", "--seconds", "1", "--keys", "10", NULL), 0, &out);
     expect_text(&out, "1 keys of another run are there");

@@ -847,7 +847,7 @@ static void checker__zones_give_up_on_more_than_a_register(void **state)
     assert_int_equal(zones(), CHECK_GAVE_UP);
 }
 
-/* Small histories of every kind, right and wrong: two judges that know nothing of each other. */
+/* LOAD-4: small histories of every kind, right and wrong: two judges that know nothing of each other. */
 static void checker__zones_and_search_agree(void **state)
 {
     unsigned n[2] = {0, 0};

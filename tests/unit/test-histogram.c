@@ -159,6 +159,39 @@ static void histogram__the_difference_is_what_came_since(void **state)
     assert_true(since.max <= right.max + right.max / 8);
 }
 
+/* SEE-5: less than a hundredth above what was added, at any size. */
+static void histogram__the_fine_one_is_right_to_a_hundredth(void **state)
+{
+    static struct histogram_fine h;
+    static struct histogram_fine other;
+    struct prng prng;
+
+    (void)state;
+    prng_init(&prng, 5);
+    for (unsigned i = 0; i < 20000; i++) {
+        const uint64_t value = prng_next(&prng) >> (19 + prng_below(&prng, 45));
+        uint64_t found;
+
+        memset(&h, 0, sizeof(h));
+        histogram_fine_add(&h, value);
+        histogram_fine_add(&h, UINT64_C(1) << 45); /* so that max does not say it */
+        found = histogram_fine_at(&h, 500);
+        assert_true(found >= value);
+        assert_true(found - value <= value / 128);
+    }
+    memset(&h, 0, sizeof(h));
+    for (uint64_t i = 1; i <= 1000; i++)
+        histogram_fine_add(i % 2 == 0 ? &h : &other, i * 1000);
+    histogram_fine_merge(&h, &other);
+    assert_int_equal(h.n, 1000);
+    assert_int_equal(h.sum, 500500000);
+    assert_in_range(histogram_fine_at(&h, 500), 500000, 504000);
+    assert_in_range(histogram_fine_at(&h, 990), 990000, 998000);
+    assert_int_equal(histogram_fine_at(&h, 1000), 1000000);
+    histogram_fine_add(&h, UINT64_MAX / 2); /* beyond the last edge: in max as it was */
+    assert_int_equal(histogram_fine_at(&h, 1000), UINT64_MAX / 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -168,6 +201,7 @@ int main(void)
         cmocka_unit_test(histogram__an_empty_one_says_nothing),
         cmocka_unit_test(histogram__what_is_merged_is_what_was_added_to_both),
         cmocka_unit_test(histogram__the_difference_is_what_came_since),
+        cmocka_unit_test(histogram__the_fine_one_is_right_to_a_hundredth),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
