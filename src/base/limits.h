@@ -1274,44 +1274,6 @@ static_assert(CTL_KEYS_WRITES <= SESSION_ANSWERS_MAX, "what is under way can be 
 #define DOCTOR_COMMAND_MS        3000u
 #define DOCTOR_COMMAND_BYTES_MAX (64u << 10)
 
-/* ---- ridbench ---- */
-
-/* Addresses of a cluster, and of leaders that it names. What is beyond is not followed. */
-#define LOAD_TARGETS_MAX       64u
-#define LOAD_ADDRESS_BYTES_MAX 300u
-/* Names of errors that are counted apart; the last takes all others. */
-#define LOAD_ERRORS_MAX      32u
-#define LOAD_ERROR_BYTES_MAX 31u
-/* The first error and the first wrong answer, in full; what is longer is cut. */
-#define LOAD_TEXT_BYTES_MAX 700u
-/* What one process can drive; more is a mistake. */
-#define LOAD_CONNECTIONS_MAX 10000u
-#define LOAD_THREADS_MAX     64u
-#define LOAD_SECONDS_MAX     86400u
-/* Keys have eight digits. */
-#define LOAD_KEYS_MAX 100000000u
-#define LOAD_OF_MAX   128u
-/* Operations that --check records and judges; at some hundred bytes each two gibibytes. What comes
- * later is not judged, and that is said. */
-#define LOAD_HISTORY_MAX ((size_t)20 * 1000 * 1000)
-/* One read(2); answers that do not fit come with the next. */
-#define LOAD_READ_BYTES (256u << 10)
-/* An answer that is longer than this is none: a scan of LOAD_OF_MAX of the largest values. */
-#define LOAD_ANSWER_BYTES_MAX ((size_t)16 << 20)
-/* Events of one turn. */
-#define LOAD_EVENTS_MAX 256u
-/* Between two tries to connect: the time without a leader is measured, and is wrong by as much. */
-#define LOAD_PAUSE_NS     2000000u
-#define LOAD_PAUSE_NS_MAX 10000000u
-/* How often it is looked at what waits too long, and told how far the load is. */
-#define LOAD_LOOK_NS 50000000u
-#define LOAD_SAY_NS  1000000000u
-/* Of what is not measured: keys are written and removed as fast as a cluster takes them. */
-#define LOAD_BULK_CONNECTIONS 8u
-#define LOAD_BULK_IN_FLIGHT   64u
-/* What is in flight at the end is waited for, by nobody for longer than its time and this. */
-#define LOAD_LAST_NS 1000000000u
-
 /* ---- snapshots ---- */
 
 /* Threads that read and write snapshots stand behind the loop and the log, where the processors do
