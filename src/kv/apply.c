@@ -52,18 +52,13 @@ static int record_get(struct kv *kv, struct wire_slice key, MDB_val *ret)
     return defect != NULL ? kv_record_damaged(kv, key, defect) : 0;
 }
 
-int kv_memtable_value(struct kv *kv, const struct memtable_entry *e, struct command_value *ret)
+/* In the memory of this process, like all else that it knows: the checksum is for what comes out of
+ * a file. */
+void kv_memtable_value(const struct memtable_entry *e, struct command_value *ret)
 {
-    const char *defect;
-
     *ret = (struct command_value){0};
-    if (e->record == NULL)
-        return 0;
-    defect = record_defect(memtable_key(e), e->record, e->record_len, RECORD_FORMAT);
-    if (defect != NULL)
-        return kv_record_damaged(kv, memtable_key(e), defect);
-    record_value(e->record, e->record_len, ret);
-    return 0;
+    if (e->record != NULL)
+        record_value(e->record, e->record_len, ret);
 }
 
 int kv_value_get(struct kv *kv, struct wire_slice key, struct command_value *ret, bool *ret_in_file)
@@ -76,8 +71,10 @@ int kv_value_get(struct kv *kv, struct wire_slice key, struct command_value *ret
         e = memtable_find(&kv->flushed, key);
     if (ret_in_file != NULL)
         *ret_in_file = e == NULL;
-    if (e != NULL)
-        return kv_memtable_value(kv, e, ret);
+    if (e != NULL) {
+        kv_memtable_value(e, ret);
+        return 0;
+    }
     rc = record_get(kv, key, &v);
     if (rc != 0)
         return err_trace(rc);

@@ -178,8 +178,8 @@ uint32_t kv_format_of(size_t page_bytes);
 /* rc of walk_copy(), in words about a copy. */
 int kv_say_copy(int rc);
 
-/* Of an entry of the memtable, as kv_value_get(). */
-int kv_memtable_value(struct kv *kv, const struct memtable_entry *e, struct command_value *ret);
+/* Of an entry of the memtable. */
+void kv_memtable_value(const struct memtable_entry *e, struct command_value *ret);
 
 /* ---- flush.c ---- */
 

@@ -54,9 +54,9 @@ int memtable_compare(struct wire_slice a, struct wire_slice b)
     return order != 0 ? order : (a.len > b.len) - (a.len < b.len);
 }
 
-static bool holds(const struct memtable_entry *e, uint32_t hash, struct wire_slice key)
+static bool holds(const struct memtable_entry *e, struct wire_slice key)
 {
-    return e->hash == hash && e->key_len == key.len && memcmp(e->key, key.data, key.len) == 0;
+    return e->key_len == key.len && memcmp(e->key, key.data, key.len) == 0;
 }
 
 /* The slot of key, or the free one where it would stand; *ret_steps: how far from its place. */
@@ -66,7 +66,8 @@ static unsigned slot_of(const struct memtable *m, uint32_t hash, struct wire_sli
     unsigned i = hash & (m->n_slots - 1);
     unsigned steps = 0;
 
-    while (m->slots[i] != NULL && !holds(m->slots[i], hash, key)) {
+    while (m->slots[i].number != 0 &&
+           (m->slots[i].hash != hash || !holds(m->entries[m->slots[i].number - 1], key))) {
         i = (i + 1) & (m->n_slots - 1);
         steps++;
     }
@@ -77,17 +78,19 @@ static unsigned slot_of(const struct memtable *m, uint32_t hash, struct wire_sli
 struct memtable_entry *memtable_find(const struct memtable *m, struct wire_slice key)
 {
     unsigned steps;
+    unsigned i;
 
     if (m->n == 0)
         return NULL;
-    return m->slots[slot_of(m, crc32c(0, key.data, key.len), key, &steps)];
+    i = slot_of(m, crc32c(0, key.data, key.len), key, &steps);
+    return m->slots[i].number != 0 ? m->entries[m->slots[i].number - 1] : NULL;
 }
 
 /* At most half of the slots are taken. */
 static bool grow_slots(struct memtable *m)
 {
     const unsigned n_slots = m->n_slots > 0 ? 2 * m->n_slots : KV_MEMTABLE_SLOTS_MIN;
-    struct memtable_entry **slots = calloc(n_slots, sizeof(*slots));
+    struct memtable_slot *slots = calloc(n_slots, sizeof(*slots));
 
     if (slots == NULL)
         return false;
@@ -97,9 +100,9 @@ static bool grow_slots(struct memtable *m)
     for (unsigned k = 0; k < m->n; k++) {
         unsigned i = m->entries[k]->hash & (n_slots - 1);
 
-        while (slots[i] != NULL)
+        while (slots[i].number != 0)
             i = (i + 1) & (n_slots - 1);
-        slots[i] = m->entries[k];
+        slots[i] = (struct memtable_slot){m->entries[k]->hash, k + 1};
     }
     return true;
 }
@@ -169,16 +172,16 @@ struct memtable_entry *memtable_put(struct memtable *m, struct wire_slice key, s
         m->begun_bytes = m->bytes;
     }
     i = slot_of(m, hash, key, &steps);
-    is_new = m->slots[i] == NULL;
-    e = is_new ? new_entry(m, hash, key, old) : m->slots[i];
+    is_new = m->slots[i].number == 0;
+    e = is_new ? new_entry(m, hash, key, old) : m->entries[m->slots[i].number - 1];
     if (e != NULL && len > 0)
         record = alloc(m, len);
     if (e == NULL || (record == NULL && len > 0))
         return NULL;
     m->undo[m->n_undo++] = (struct memtable_undo){e, e->record, e->record_len, is_new};
     if (is_new) {
-        m->slots[i] = e;
         m->entries[m->n++] = e;
+        m->slots[i] = (struct memtable_slot){hash, m->n};
         m->is_crowded = m->is_crowded || steps > KV_MEMTABLE_STEPS_MAX;
     }
     e->record = record;
@@ -196,6 +199,7 @@ void memtable_keep(struct memtable *m)
 void memtable_undo(struct memtable *m)
 {
     unsigned steps;
+    unsigned i;
 
     if (m->n_undo == 0)
         return;
@@ -207,7 +211,8 @@ void memtable_undo(struct memtable *m)
         if (!u->is_new)
             continue;
         rid_assert(m->entries[m->n - 1] == u->entry);
-        m->slots[slot_of(m, u->entry->hash, memtable_key(u->entry), &steps)] = NULL;
+        i = slot_of(m, u->entry->hash, memtable_key(u->entry), &steps);
+        m->slots[i] = (struct memtable_slot){0, 0};
         m->n--;
     }
     arena_rewind(&m->arena, m->begun);

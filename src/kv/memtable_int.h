@@ -36,12 +36,18 @@ struct memtable_entry {
     char key[];
 };
 
+/* The hash stands here, too: who looks for what is not there looks at nothing else. */
+struct memtable_slot {
+    uint32_t hash;
+    uint32_t number; /* of the entry, from 1; 0: free */
+};
+
 struct memtable_undo;
 
 /* Zeroed, and memtable_init(): empty. */
 struct memtable {
     struct arena arena;
-    struct memtable_entry **slots; /* owned; a power of two, open addressing */
+    struct memtable_slot *slots; /* owned; a power of two, open addressing */
     unsigned n_slots;
     struct memtable_entry **entries; /* owned; in the order in which their keys came */
     unsigned n;
