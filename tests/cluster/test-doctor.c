@@ -372,7 +372,8 @@ CASE(doctor__bench_can_be_interrupted)
 /* A failover seen: how long nothing was written and nothing read, and nothing wrong meanwhile. */
 CASE(doctor__bench_measures_a_failover)
 {
-    struct cluster *c = cluster_up(3, NULL);
+    struct cluster *c =
+        cluster_up(3, "[raft]\nheartbeat_ms = 50\nelection_ms = 500\nfast_failover = 0\n");
     const char *argv[] = {ridctl_path(), "-c",        c->conf, "bench",  "--method",
                           "mixed",       "--seconds", "600",   "--keys", "50",
                           "--json",      "-v",        NULL};
