@@ -63,7 +63,7 @@ static bool holds(const struct memtable_entry *e, struct wire_slice key)
 static unsigned slot_of(const struct memtable *m, uint32_t hash, struct wire_slice key,
                         unsigned *ret_steps)
 {
-    unsigned i = hash & (m->n_slots - 1);
+    unsigned i = memtable_place(hash, m->n_slots);
     unsigned steps = 0;
 
     while (m->slots[i].number != 0 &&
@@ -98,7 +98,7 @@ static bool grow_slots(struct memtable *m)
     m->slots = slots;
     m->n_slots = n_slots;
     for (unsigned k = 0; k < m->n; k++) {
-        unsigned i = m->entries[k]->hash & (n_slots - 1);
+        unsigned i = memtable_place(m->entries[k]->hash, n_slots);
 
         while (slots[i].number != 0)
             i = (i + 1) & (n_slots - 1);

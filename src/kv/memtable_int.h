@@ -85,6 +85,14 @@ bool memtable_sorted(const struct memtable *m, const struct wire_slice *from,
 /* As memcmp() and LMDB have it. */
 int memtable_compare(struct wire_slice a, struct wire_slice b);
 
+/* Where a key stands if it can. Sums of keys that differ in a few digits are near one another, and
+ * what is near fills up rows: Knuth's multiplication takes them apart. */
+#define MEMTABLE_GOLDEN 2654435769u /* 2^32 by the golden ratio */
+static inline unsigned memtable_place(uint32_t hash, unsigned n_slots)
+{
+    return (unsigned)(((uint64_t)(hash * MEMTABLE_GOLDEN) * n_slots) >> 32);
+}
+
 static inline struct wire_slice memtable_key(const struct memtable_entry *e)
 {
     return (struct wire_slice){e->key, e->key_len};
