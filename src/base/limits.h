@@ -957,6 +957,9 @@ static_assert(NODE_START_EXTEND_US >= 10 * NODE_START_SAY_US, "it is asked for i
 #define SPACE_LIMIT_US 5000000u
 /* How long an apply that found no room waits before the next attempt. */
 #define STATE_RETRY_US 100000u
+/* How long the file of the state may lack what was applied: after a kill of the machine it says how
+ * far the log must reach. */
+#define STATE_AHEAD_US 1000000u
 /* Of a processor: a loop that uses more than the first is what everybody waits for, one that uses
  * less than the second is not any more. How often that is looked at. */
 #define LOAD_BUSY_PERCENT 90u

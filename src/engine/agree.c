@@ -42,10 +42,11 @@ void engine_agree_turn(struct engine *e, uint64_t now_us)
 {
     bool is_rebuilding = replica_rebuilding(e->replica);
 
-    if (e->agree.was_rebuilding && !is_rebuilding && engine_logs(e))
+    if (e->agree.was_rebuilding && !is_rebuilding && !e->agree.catches_up && engine_logs(e))
         log_event(LOG_WARNING, "state_rebuilt", "applied_index=%llu",
                   (unsigned long long)replica_last_applied(e->replica));
     e->agree.was_rebuilding = is_rebuilding;
+    e->agree.catches_up = e->agree.catches_up && is_rebuilding;
     settle_fitness(e, now_us);
 }
 
@@ -62,6 +63,14 @@ raft_index engine_shown_index(const struct engine *e)
     return e->kv != NULL ? kv_shown_index(e->kv) : 0;
 }
 
+raft_index engine_was_applied(const struct engine *e)
+{
+    const raft_index applied = e->state.last_applied(e->state.ctx).index;
+    const raft_index witness = e->kv != NULL ? kv_witness_index(e->kv) : 0;
+
+    return witness > applied ? witness : applied;
+}
+
 /* An earlier process set one aside, and ended before this one held what that one held. It is as
  * good as its log, and as far from what was shown as on the day it was begun (FIT-6). */
 static bool is_half_made(const struct engine *e)
@@ -73,7 +82,11 @@ static bool is_half_made(const struct engine *e)
 void engine_agree_begin(struct engine *e)
 {
     e->agree.is_set_aside |= is_half_made(e);
-    if (!e->agree.is_set_aside)
+    /* What the last process had applied and not stored is shown by nobody before it is applied
+     * again, which takes nobody else: else a local read would go back. */
+    e->agree.catches_up =
+        !e->agree.is_set_aside && engine_was_applied(e) > e->state.last_applied(e->state.ctx).index;
+    if (!e->agree.is_set_aside && !e->agree.catches_up)
         return;
     replica_begin_rebuilding(e->replica);
     e->agree.was_rebuilding = true;
@@ -83,6 +96,7 @@ void engine_agree_begin(struct engine *e)
 static void distrust(struct engine *e)
 {
     e->agree.is_set_aside = false;
+    e->agree.catches_up = false;
     if (e->kv != NULL && kv_distrust(e->kv) != 0 && engine_logs(e))
         log_event(LOG_WARNING, "state_not_distrusted", "error=\"%s\"", err_text());
 }
@@ -125,7 +139,7 @@ const char *engine_verdict(const struct engine *e)
     if (e->replica == NULL)
         return "good";
     if (replica_rebuilding(e->replica))
-        return e->agree.is_set_aside ? "rebuilding" : "damaged";
+        return e->agree.is_set_aside || e->agree.catches_up ? "rebuilding" : "damaged";
     if (d->differs || d->is_wrong)
         return "differs";
     return d->check != 0 ? "checking" : "good";

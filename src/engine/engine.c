@@ -199,7 +199,7 @@ static int open_log(struct engine *e, const struct engine_conf *conf,
     struct store_conf log = conf->log;
     int rc = 0;
 
-    log.applied_index = e->state.last_applied(e->state.ctx).index;
+    log.applied_index = engine_was_applied(e);
     log.shown_index = engine_shown_index(e);
     log.slow_us = engine_slow_us(conf->raft.election_timeout_us);
     log.batch_us = conf->raft.election_timeout_us / STORE_BATCHES_PER_ELECTION;
@@ -300,9 +300,11 @@ static int compare_state_and_log(const struct engine *e, const struct engine_con
  * of its last batch, and may be of before that. */
 static raft_index known_committed(const struct engine *e, const struct store_recovered *recovered)
 {
-    raft_index shown = engine_shown_index(e);
+    const raft_index shown = engine_shown_index(e);
+    const raft_index applied = engine_was_applied(e);
+    const raft_index known = shown > applied ? shown : applied;
 
-    return shown > recovered->commit_index ? shown : recovered->commit_index;
+    return known > recovered->commit_index ? known : recovered->commit_index;
 }
 
 static int open_replica(struct engine *e, const struct engine_conf *conf,
@@ -476,6 +478,7 @@ void engine_turn(struct engine *e, uint64_t now_us)
     if (e->ops.answer != NULL)
         e->ops.answer(e->ops.ctx);
     engine_seen_turn(e, now_us);
+    engine_ahead_turn(e, now_us);
     engine_differ_turn(e, now_us);
     engine_agree_turn(e, now_us);
     engine_scrub_turn(e, now_us);
@@ -521,7 +524,8 @@ uint64_t engine_deadline_us(const struct engine *e)
     other = engine_scrub_deadline_us(e);
     due = other < due ? other : due;
     other = engine_snapshots_deadline_us(e);
-    return other < due ? other : due;
+    due = other < due ? other : due;
+    return e->ahead_due_us != 0 && e->ahead_due_us < due ? e->ahead_due_us : due;
 }
 
 /* ---- the end ---- */

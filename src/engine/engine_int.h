@@ -52,6 +52,7 @@ struct agree {
     bool is_parked;
     bool is_set_aside;   /* what was damaged or not believed; the state that is there is new */
     bool was_rebuilding; /* when last looked at */
+    bool catches_up;     /* it is what it was, but for what its file lacked (STATE-17) */
 };
 
 /* differ.c. Digests of this node that it has said lately, beside those that the state keeps. */
@@ -405,8 +406,9 @@ struct engine {
     struct leases leases;
     struct snapshots snap;
     struct members members;
-    bool front_goes;   /* without a log thread: the store has more to prepare, or to remove */
-    uint64_t share_us; /* of a turn: for taking in what waits in the links */
+    uint64_t ahead_due_us; /* the file of the state is stored then; 0: it lacks nothing */
+    bool front_goes;       /* without a log thread: the store has more to prepare, or to remove */
+    uint64_t share_us;     /* of a turn: for taking in what waits in the links */
     struct leaders leaders;
     uint64_t n_fsyncs_slow;
     struct log_limit slow_limit;
@@ -476,8 +478,15 @@ void engine_agree_begin(struct engine *e);
 void engine_agree_turn(struct engine *e, uint64_t now_us);
 /* What the state says of itself is wrong, whoever found it; `why` is for the log. */
 void engine_state_damaged(struct engine *e, const char *why);
+/* ahead.c: what was applied is in the file. False: there is no room, or the state is damaged, which
+ * was seen to, or the node is at its end. */
+bool engine_flush(struct engine *e);
+void engine_ahead_turn(struct engine *e, uint64_t now_us);
+
 /* kv_shown_index(); 0: of this state nobody says so. */
 raft_index engine_shown_index(const struct engine *e);
+/* What is applied, or was by the last process (kv_witness_index()). */
+raft_index engine_was_applied(const struct engine *e);
 /* As replica_ops.state_is_damaged and .state_rebuild. */
 bool engine_state_is_damaged(void *ctx, int rc, const char *what);
 int engine_state_rebuild(void *ctx, raft_index *ret_applied);

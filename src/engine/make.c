@@ -225,7 +225,7 @@ static void begin_making(struct engine *e, uint64_t now_us)
     atomic_store(&m->n_bytes, 0);
     atomic_store(&m->stops, false);
     /* What is copied is the file: without this it may be no later than the last snapshot. */
-    if (e->state.flush != NULL && e->state.flush(e->state.ctx) != 0) {
+    if (!engine_flush(e)) {
         (void)snprintf(m->chore.text, sizeof(m->chore.text), "%s", err_text());
         making_failed(e, MADE_FULL, now_us);
         return;

@@ -292,6 +292,9 @@ static void drop_front(struct engine *e)
         e->snap.checks = true;
         return;
     }
+    /* What the file lacks stands in the log (STATE-17). */
+    if (!engine_flush(e))
+        return;
     /* The core first: it asks for nothing any more that is about to go. */
     replica_compact(e->replica, base.index);
     store_drop_front(e->store, base);

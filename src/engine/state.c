@@ -38,6 +38,11 @@ static int state_flush(void *ctx)
     return kv_flush(ctx);
 }
 
+static bool state_is_ahead(void *ctx)
+{
+    return kv_is_ahead(ctx);
+}
+
 static int state_read_begin(void *ctx, struct raft_entry_id *ret_last_applied)
 {
     return kv_read_begin(ctx, ret_last_applied);
@@ -173,6 +178,7 @@ void engine_state_of_kv(struct kv *kv, struct engine_state *ret)
                                  .commit = state_commit,
                                  .abort = state_abort,
                                  .flush = state_flush,
+                                 .is_ahead = state_is_ahead,
                                  .read_begin = state_read_begin,
                                  .get = state_get,
                                  .seek = state_seek,

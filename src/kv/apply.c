@@ -12,6 +12,7 @@
 #include "kv/kv_int.h"
 #include "kv/range_int.h"
 #include "kv/record_int.h"
+#include "kv/shown_int.h"
 #include "wire/value.h"
 
 #include "base/banned.h"
@@ -145,7 +146,8 @@ static struct memtable_entry *put(struct kv *kv, struct wire_slice key,
 
     kv->pending.live_bytes -= old_bytes(key, old);
     kv->wrote = true;
-    return memtable_put(&kv->memtable, key, len, old->exists ? &d : NULL);
+    return memtable_put(&kv->memtable, key, len, old->exists ? &d : NULL,
+                        RECORD_HEADER_BYTES + old->text.len);
 }
 
 static int no_memory(void)
@@ -412,6 +414,7 @@ static void keep(struct kv *kv)
     kv->committed = kv->pending;
     kv->committed_ring = kv->pending_ring;
     kv->sessions_changed = false;
+    shown_tell(kv, kv->committed.last_applied.index);
     kv_publish(kv);
 }
 

@@ -7,12 +7,10 @@
  * may have, of a larger one, where each key stands on a page of its own, only so many that the turn
  * is not held up. */
 #include <errno.h>
-#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/assert.h"
-#include "base/cleanup.h"
 #include "base/err.h"
 #include "kv/kv_int.h"
 #include "kv/record_int.h"
@@ -66,9 +64,9 @@ bool kv_flush_is_due(const struct kv *kv)
 
     if (kv->pending.last_applied.index - kv->stored.last_applied.index >= KV_UNSTORED_MAX)
         return true;
-    return kv->wrote &&
-           (m->n >= most || m->bytes >= KV_MEMTABLE_BYTES || m->is_crowded || !has_blocks(kv) ||
-            (kv->conf.memtable_keys != 0 && m->n >= kv->conf.memtable_keys));
+    return kv->wrote && (m->n >= most || m->bytes >= KV_MEMTABLE_BYTES ||
+                         m->hidden_bytes >= KV_MEMTABLE_BYTES || m->is_crowded || !has_blocks(kv) ||
+                         (kv->conf.memtable_keys != 0 && m->n >= kv->conf.memtable_keys));
 }
 
 /* What the file held under the key, and what it holds now. */
@@ -104,14 +102,13 @@ static int put_entry(struct kv *kv, MDB_txn *txn, const struct memtable_entry *e
  * stand on one page. */
 static int put_sorted(struct kv *kv, MDB_txn *txn)
 {
-    cleanup_free struct memtable_entry **entries = NULL;
-    unsigned n = 0;
+    struct memtable *m = &kv->memtable;
     int rc = 0;
 
-    if (!memtable_sorted(&kv->memtable, NULL, NULL, &entries, &n))
+    if (!memtable_sort(m))
         return err_origin(err_say(-ENOMEM, "cannot store what was applied: out of memory"));
-    for (unsigned i = 0; rc == 0 && i < n; i++)
-        rc = put_entry(kv, txn, entries[i]);
+    for (unsigned i = 0; rc == 0 && i < m->n; i++)
+        rc = put_entry(kv, txn, m->sorted[i]);
     return err_trace(rc);
 }
 

@@ -48,6 +48,8 @@ static void kv_free(struct kv *kv)
     close_env(kv);
     if (kv->dir_fd >= 0)
         (void)close(kv->dir_fd);
+    if (kv->witness_fd >= 0)
+        (void)close(kv->witness_fd);
     (void)pthread_rwlock_destroy(&kv->map_lock);
     scrub_free(kv->scrub);
     range_forget_file(kv);
@@ -196,6 +198,7 @@ static struct kv *kv_new(const struct kv_conf *conf)
     if (kv == NULL)
         return NULL;
     kv->dir_fd = -1;
+    kv->witness_fd = -1;
     kv->conf = *conf;
     kv->conf.dir = NULL;
     kv->conf.boot_id = NULL;
@@ -489,6 +492,7 @@ int kv_open(const struct kv_conf *conf, enum kv_trust *ret_trust, struct kv **re
     kv->opening.open_us = clock_mono_us() - begin_us;
     *ret_trust = v.trust;
     mark_keep_reserve(kv->dir_fd);
+    shown_open(kv);
     kv->is_open = true;
     *ret_kv = take_ptr(kv);
     return 0;
@@ -631,6 +635,11 @@ int kv_close(struct kv *kv, bool clean)
 struct kv_opening kv_get_opening(const struct kv *kv)
 {
     return kv->opening;
+}
+
+bool kv_is_ahead(const struct kv *kv)
+{
+    return kv->stored.last_applied.index != kv->committed.last_applied.index;
 }
 
 struct raft_entry_id kv_last_applied(const struct kv *kv)

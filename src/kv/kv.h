@@ -89,6 +89,12 @@ struct kv_opening kv_get_opening(const struct kv *kv);
  * an earlier start: the log that it belongs to reaches it, or has lost entries (DISK-41). 0:
  * nothing says so. Any thread. */
 raft_index kv_shown_index(const struct kv *kv);
+/* An index that the last process with this incarnation had applied, whatever its file holds
+ * (STATE-17): the log reaches it, and what is read before it is applied again is of before what was
+ * shown. 0: nothing says so. Known until the machine stops. Write side. */
+raft_index kv_witness_index(const struct kv *kv);
+/* Something was applied that the file does not hold. Write side. */
+bool kv_is_ahead(const struct kv *kv);
 /* Of the last commit. Write side. */
 struct raft_entry_id kv_last_applied(const struct kv *kv);
 /* The file is wrong: the next kv_open() sets it aside and rebuilds, also after a crash. Done by

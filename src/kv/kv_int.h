@@ -34,6 +34,9 @@ struct kv {
     struct trust_boot boot;
     /* The log must reach it (shown_int.h); 0: nothing says so. Written by the one who distrusts. */
     _Atomic raft_index shown_index;
+    raft_index witness_index; /* that was applied, by this process or the last */
+    unsigned witness_slot;    /* the next one is written there */
+    int witness_fd;           /* owned; -1: it is told nowhere */
     struct kv_opening opening;
     MDB_env *env; /* owned */
     MDB_dbi dbi;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/cleanup.h"
 #include "base/crc32c.h"
 #include "base/limits.h"
 
@@ -32,6 +33,7 @@ void memtable_done(struct memtable *m)
     free(m->slots);
     free(m->entries);
     free(m->undo);
+    free(m->sorted);
     memtable_init(m);
 }
 
@@ -43,7 +45,9 @@ void memtable_clear(struct memtable *m)
     arena_reset(&m->arena);
     m->n = 0;
     m->n_undo = 0;
+    m->n_sorted = 0;
     m->bytes = 0;
+    m->hidden_bytes = 0;
     m->is_crowded = false;
 }
 
@@ -155,7 +159,7 @@ static struct memtable_entry *new_entry(struct memtable *m, uint32_t hash, struc
 }
 
 struct memtable_entry *memtable_put(struct memtable *m, struct wire_slice key, size_t len,
-                                    const struct kv_digest *old)
+                                    const struct kv_digest *old, size_t old_len)
 {
     const uint32_t hash = crc32c(0, key.data, key.len);
     struct memtable_entry *e;
@@ -170,6 +174,7 @@ struct memtable_entry *memtable_put(struct memtable *m, struct wire_slice key, s
     if (m->n_undo == 0) {
         m->begun = arena_mark(&m->arena);
         m->begun_bytes = m->bytes;
+        m->begun_hidden = m->hidden_bytes;
     }
     i = slot_of(m, hash, key, &steps);
     is_new = m->slots[i].number == 0;
@@ -183,6 +188,7 @@ struct memtable_entry *memtable_put(struct memtable *m, struct wire_slice key, s
         m->entries[m->n++] = e;
         m->slots[i] = (struct memtable_slot){hash, m->n};
         m->is_crowded = m->is_crowded || steps > KV_MEMTABLE_STEPS_MAX;
+        m->hidden_bytes += old != NULL ? old_len : 0;
     }
     e->record = record;
     e->record_len = (uint32_t)len;
@@ -217,6 +223,9 @@ void memtable_undo(struct memtable *m)
     }
     arena_rewind(&m->arena, m->begun);
     m->bytes = m->begun_bytes;
+    m->hidden_bytes = m->begun_hidden;
+    if (m->n_sorted > m->n)
+        m->n_sorted = 0; /* some of those are gone */
 }
 
 static int by_key(const void *a, const void *b)
@@ -227,27 +236,56 @@ static int by_key(const void *a, const void *b)
     return memtable_compare(memtable_key(x), memtable_key(y));
 }
 
-bool memtable_sorted(const struct memtable *m, const struct wire_slice *from,
-                     const struct wire_slice *to, struct memtable_entry ***ret, unsigned *ret_n)
+/* Those that came since, sorted, between those that were sorted already, from the end on. */
+static void merge(struct memtable *m, struct memtable_entry *const *fresh, unsigned n_fresh)
 {
-    struct memtable_entry **list;
-    unsigned n = 0;
+    unsigned n_old = m->n_sorted;
 
-    *ret = NULL;
-    *ret_n = 0;
-    if (m->n == 0)
-        return true;
-    list = malloc(m->n * sizeof(*list));
-    if (list == NULL)
-        return false;
-    for (unsigned i = 0; i < m->n; i++) {
-        const struct wire_slice key = memtable_key(m->entries[i]);
-
-        if (from == NULL || (memtable_compare(key, *from) >= 0 && memtable_compare(key, *to) < 0))
-            list[n++] = m->entries[i];
+    for (unsigned to = n_old + n_fresh; n_fresh > 0; to--) {
+        if (n_old > 0 && by_key(&m->sorted[n_old - 1], &fresh[n_fresh - 1]) > 0)
+            m->sorted[to - 1] = m->sorted[--n_old];
+        else
+            m->sorted[to - 1] = fresh[--n_fresh];
     }
-    qsort(list, n, sizeof(*list), by_key);
-    *ret = list;
-    *ret_n = n;
+}
+
+bool memtable_sort(struct memtable *m)
+{
+    const unsigned n_fresh = m->n - m->n_sorted;
+    cleanup_free struct memtable_entry **fresh = NULL;
+
+    if (n_fresh == 0)
+        return true;
+    if (m->sorted_room < m->n) {
+        struct memtable_entry **sorted = realloc(m->sorted, m->room * sizeof(*sorted));
+
+        if (sorted == NULL)
+            return false;
+        m->sorted = sorted;
+        m->sorted_room = m->room;
+    }
+    fresh = malloc(n_fresh * sizeof(*fresh));
+    if (fresh == NULL)
+        return false;
+    memcpy(fresh, m->entries + m->n_sorted, n_fresh * sizeof(*fresh));
+    qsort(fresh, n_fresh, sizeof(*fresh), by_key);
+    merge(m, fresh, n_fresh);
+    m->n_sorted = m->n;
     return true;
+}
+
+unsigned memtable_before(const struct memtable *m, struct wire_slice key)
+{
+    unsigned from = 0;
+    unsigned to = m->n_sorted;
+
+    while (from < to) {
+        const unsigned middle = from + (to - from) / 2;
+
+        if (memtable_compare(memtable_key(m->sorted[middle]), key) < 0)
+            from = middle + 1;
+        else
+            to = middle;
+    }
+    return from;
 }

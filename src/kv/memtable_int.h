@@ -58,6 +58,13 @@ struct memtable {
     size_t bytes;            /* that the arena gave out */
     struct arena_mark begun; /* before the batch, and that of bytes */
     size_t begun_bytes;
+    /* Of records in the file that are others by now, or none: who reads in order passes them. */
+    uint64_t hidden_bytes;
+    uint64_t begun_hidden;
+    /* Owned: the first n_sorted of entries, in the order of their keys. */
+    struct memtable_entry **sorted;
+    unsigned n_sorted;
+    unsigned sorted_room;
     /* Keys that fall together, by chance or because somebody chose them so: enough of it. */
     bool is_crowded;
 };
@@ -70,18 +77,19 @@ void memtable_clear(struct memtable *m);
 /* NULL: nothing was written under that key since the file was. */
 struct memtable_entry *memtable_find(const struct memtable *m, struct wire_slice key);
 /* Room for a record of that many bytes under key, for the caller to fill; len 0: it is deleted.
- * old: what the file holds there, asked for where the key is new here; NULL: nothing. NULL: out of
- * memory. */
+ * old: what the file holds there, of old_len bytes, asked for where the key is new here; NULL:
+ * nothing. NULL: out of memory. */
 struct memtable_entry *memtable_put(struct memtable *m, struct wire_slice key, size_t len,
-                                    const struct kv_digest *old);
+                                    const struct kv_digest *old, size_t old_len);
 /* The batch is over: it stays, or it never was. */
 void memtable_keep(struct memtable *m);
 void memtable_undo(struct memtable *m);
 
-/* Entries in the order of their keys, those with from <= key < to; from NULL: all. The caller frees
- * *ret. False: out of memory. */
-bool memtable_sorted(const struct memtable *m, const struct wire_slice *from,
-                     const struct wire_slice *to, struct memtable_entry ***ret, unsigned *ret_n);
+/* From now on m->sorted has all entries in the order of their keys, until the next put. False: out
+ * of memory. */
+bool memtable_sort(struct memtable *m);
+/* How many of them come before the key. */
+unsigned memtable_before(const struct memtable *m, struct wire_slice key);
 /* As memcmp() and LMDB have it. */
 int memtable_compare(struct wire_slice a, struct wire_slice b);
 

@@ -10,7 +10,6 @@
  * What is not in the file yet stands in the memtable; the two are read side by side, and where both
  * have a key the memtable is right. */
 #include <errno.h>
-#include <stdlib.h>
 
 #include "base/assert.h"
 #include "base/err.h"
@@ -24,9 +23,6 @@ void range_close(struct kv *kv)
     struct range *r = &kv->range;
 
     r->of = NULL;
-    free(r->fresh);
-    r->fresh = NULL;
-    r->n_fresh = 0;
 }
 
 void range_forget_file(struct kv *kv)
@@ -52,12 +48,16 @@ static int fail(struct kv *kv, int rc)
 /* Those that are not in the file yet, in their order. */
 static int seek_fresh(struct kv *kv)
 {
+    struct memtable *m = &kv->memtable;
     struct range *r = &kv->range;
 
-    if (!memtable_sorted(&kv->memtable, &r->of->from, &r->of->to, &r->fresh, &r->n_fresh))
+    if (!memtable_sort(m))
         return err_origin(err_say(-ENOMEM, "cannot read a range: out of memory"));
-    r->at = r->n_fresh > 0 && r->of->behind &&
-            memtable_compare(memtable_key(r->fresh[0]), r->of->from) == 0;
+    r->at = memtable_before(m, r->of->from);
+    r->n_fresh = memtable_before(m, r->of->to);
+    if (r->of->behind && r->at < r->n_fresh &&
+        memtable_compare(memtable_key(m->sorted[r->at]), r->of->from) == 0)
+        r->at++;
     return 0;
 }
 
@@ -97,7 +97,10 @@ static int next_stored(struct kv *kv)
     r->is_read = r->item.key.data == NULL;
     if (r->is_read)
         return 0;
-    defect = record_defect(r->item.key, r->item.data, r->item.len, RECORD_FORMAT);
+    if (memtable_find(&kv->memtable, r->item.key) != NULL)
+        defect = NULL; /* it is none any more, however long it is */
+    else
+        defect = record_defect(r->item.key, r->item.data, r->item.len, RECORD_FORMAT);
     if (defect != NULL)
         return kv_record_damaged(kv, r->item.key, defect);
     r->is_read = memtable_compare(r->item.key, r->of->to) >= 0; /* no part of it (SCAN-4) */
@@ -106,9 +109,10 @@ static int next_stored(struct kv *kv)
 }
 
 /* The next one of the memtable, if it comes before the one of the file or stands in its place. */
-static const struct memtable_entry *next_fresh(struct range *r)
+static const struct memtable_entry *next_fresh(struct kv *kv)
 {
-    const struct memtable_entry *e = r->at < r->n_fresh ? r->fresh[r->at] : NULL;
+    struct range *r = &kv->range;
+    const struct memtable_entry *e = r->at < r->n_fresh ? kv->memtable.sorted[r->at] : NULL;
     int order;
 
     if (e == NULL)
@@ -135,7 +139,7 @@ int kv_next(struct kv *kv, struct command_item *ret_item)
         rc = next_stored(kv);
         if (rc != 0)
             return fail(kv, rc);
-        e = next_fresh(r);
+        e = next_fresh(kv);
     } while (e != NULL && e->record == NULL);
     if (e != NULL) {
         ret_item->key = memtable_key(e);

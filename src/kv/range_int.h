@@ -2,7 +2,6 @@
 #ifndef RIDD_KV_RANGE_INT_H
 #define RIDD_KV_RANGE_INT_H
 
-#include "kv/memtable_int.h"
 #include "kv/page_int.h"
 
 /* Zeroed: nowhere. */
@@ -11,10 +10,9 @@ struct range {
     struct page_cursor cursor;
     struct page_item item; /* the next one of the file */
     bool has_item;
-    bool is_read;                  /* the file has no more */
-    struct memtable_entry **fresh; /* owned; what is not in the file yet, from at on */
+    bool is_read; /* the file has no more */
+    unsigned at;  /* what is not in the file yet: of the sorted memtable, from at to n_fresh */
     unsigned n_fresh;
-    unsigned at;
 };
 
 struct kv;

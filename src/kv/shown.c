@@ -4,7 +4,11 @@
  * read off a file whose keys may be anything, says how far the log must reach: a log that ends
  * before it has lost entries, and starting on it would take back what was acknowledged (DISK-41).
  * Only the number is used, only when its record's checksum is good, and only from files that this
- * incarnation wrote; a copy of a peer's state says what the peer's log holds. */
+ * incarnation wrote; a copy of a peer's state says what the peer's log holds.
+ *
+ * The file of the state may be behind what was applied (STATE-17), and so is no such proof by
+ * itself. A few bytes beside it are not: they are written with each batch that was applied, to the
+ * kernel and not to the disk, so that they outlive the process and not the machine. */
 #include "kv/shown_int.h"
 
 #include <fcntl.h>
@@ -13,6 +17,7 @@
 
 #include "base/bytes.h"
 #include "base/cleanup.h"
+#include "base/crc32c.h"
 #include "base/err.h"
 #include "base/mark.h"
 #include "kv/page_int.h"
@@ -27,6 +32,11 @@
 #define SHOWN_BYTES (2u * 8u)
 
 static_assert(sizeof(SHOWN_MAGIC) == MARK_MAGIC_BYTES + 1, "a magic is eight bytes");
+
+/* APPLIED: two of u64 incarnation, u64 index, u32 crc32c of both, u32 0. Written in turns: one that
+ * was cut short leaves the other. */
+#define APPLIED_NAME  "APPLIED"
+#define APPLIED_BYTES 24u
 
 static raft_index recorded(const struct kv *kv)
 {
@@ -119,4 +129,59 @@ int shown_note(struct kv *kv)
 raft_index kv_shown_index(const struct kv *kv)
 {
     return atomic_load(&kv->shown_index);
+}
+
+/* ---- what was applied, whatever the file holds ---- */
+
+static raft_index applied_in(const struct kv *kv, const unsigned char *bytes)
+{
+    const bool is_ours = get_u32(bytes + 16) == crc32c(0, bytes, 16) &&
+                         get_u64(bytes) == kv->incarnation && get_u64(bytes + 8) <= RAFT_INDEX_MAX;
+
+    return is_ours ? get_u64(bytes + 8) : 0;
+}
+
+/* Without it, on a disk that has no room for so little, the file of the state is all there is. */
+void shown_open(struct kv *kv)
+{
+    unsigned char bytes[2 * APPLIED_BYTES] = {0};
+    cleanup_fd int fd = openat(kv->dir_fd, APPLIED_NAME,
+                               O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+    struct stat st;
+    raft_index first;
+    raft_index second;
+
+    if (fd < 0 || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) ||
+        pread(fd, bytes, sizeof(bytes), 0) < 0)
+        return;
+    first = applied_in(kv, bytes);
+    second = applied_in(kv, bytes + APPLIED_BYTES);
+    kv->witness_index = first > second ? first : second;
+    kv->witness_slot = first > second;
+    /* It has its blocks from now on. */
+    if ((size_t)st.st_size < sizeof(bytes) && pwrite(fd, bytes, sizeof(bytes), 0) < 0)
+        return;
+    kv->witness_fd = take_fd(fd);
+}
+
+/* What cannot be written leaves what is there, which says less and nothing wrong. */
+void shown_tell(struct kv *kv, raft_index index)
+{
+    unsigned char bytes[APPLIED_BYTES] = {0};
+
+    if (kv->witness_fd < 0 || index <= kv->witness_index)
+        return;
+    put_u64(bytes, kv->incarnation);
+    put_u64(bytes + 8, index);
+    put_u32(bytes + 16, crc32c(0, bytes, 16));
+    if (pwrite(kv->witness_fd, bytes, sizeof(bytes), (off_t)kv->witness_slot * APPLIED_BYTES) !=
+        (ssize_t)sizeof(bytes))
+        return;
+    kv->witness_slot ^= 1u;
+    kv->witness_index = index;
+}
+
+raft_index kv_witness_index(const struct kv *kv)
+{
+    return kv->witness_index;
 }

@@ -13,4 +13,9 @@ int shown_look(struct kv *kv, bool will_be_set_aside);
  * is known. 0 or -errno. */
 int shown_note(struct kv *kv);
 
+/* What the last process had applied, whatever its file holds, into kv->witness_index; and what this
+ * one applies from now on is told there. */
+void shown_open(struct kv *kv);
+void shown_tell(struct kv *kv, raft_index index);
+
 #endif

@@ -261,6 +261,7 @@ int peer_conn_accept(struct peer_net *n, int fd, const struct sockaddr_storage *
         return err_trace(rc);
     c->state = PEER_CONN_HELLO_AWAITED;
     c->host = net_host_of(sa);
+    c->from = *sa;
     list_append(&n->half_open, &c->half_open);
     n->n_half_open++;
     c->accepted_us = clock_mono_us();

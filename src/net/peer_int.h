@@ -51,6 +51,7 @@ struct peer_conn {
     struct list half_open;    /* accepted and not up: in net->half_open, counted there */
     uint64_t host;            /* of one that was accepted, and when */
     uint64_t accepted_us;
+    struct sockaddr_storage from; /* the same, in full */
     char address[ADDRESS_BYTES_MAX + 1];
 };
 

@@ -14,7 +14,9 @@
  * Nothing is said on that connection, and nothing waits for it. */
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -48,18 +50,44 @@ void peer_look_end(struct peer *p)
     p->look.under_way = false;
 }
 
-/* By FIN or RST, also where something that was sent before has not been read. */
-static bool has_ended(int fd)
+/* By FIN or RST, also where something that was sent before has not been read; or otherwise: by a
+ * time-out, or because there is no way. The kernel tells an error once. */
+enum end { END_NOT_YET, END_BY_PEER, END_OTHERWISE };
+
+static enum end how_ended(int fd)
 {
     struct pollfd pfd = {.fd = fd, .events = POLLRDHUP};
     int error = 0;
     socklen_t len = sizeof(error);
 
     if (poll(&pfd, 1, 0) != 1)
-        return false;
+        return END_NOT_YET;
     if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
-        return false;
-    return error == 0 || error == ECONNRESET || error == EPIPE;
+        return END_OTHERWISE;
+    return error == 0 || error == ECONNRESET || error == EPIPE ? END_BY_PEER : END_OTHERWISE;
+}
+
+static bool is_host(const struct sockaddr_storage *a, const struct sockaddr_storage *b)
+{
+    const struct sockaddr_in6 *x = (const struct sockaddr_in6 *)(const void *)a;
+    const struct sockaddr_in6 *y = (const struct sockaddr_in6 *)(const void *)b;
+
+    /* The first half of a sixth version's, all of a fourth's, mapped or not. */
+    return net_host_of(a) == net_host_of(b) &&
+           (a->ss_family != AF_INET6 || b->ss_family != AF_INET6 ||
+            memcmp(&x->sin6_addr, &y->sin6_addr, sizeof(x->sin6_addr)) == 0);
+}
+
+/* It came from where it would be called. Addresses of a name are asked for when it is dialled, and
+ * who only accepts its connections may know those of long ago: another host's by now. */
+static bool is_where_it_was(const struct peer *p, const struct peer_conn *c)
+{
+    if (c->dialled)
+        return true;
+    for (unsigned i = 0; i < p->n_addrs; i++)
+        if (is_host(&p->addrs[i].sa, &c->from))
+            return true;
+    return false;
 }
 
 /* ---- one step after the other ---- */
@@ -111,9 +139,15 @@ static bool answered(struct peer *p, int error)
     if (++l->at < p->n_addrs)
         return call_next(p);
     l->at = 0;
-    if (l->sibling_fd >= 0 && !has_ended(l->sibling_fd))
+    switch (l->sibling_fd >= 0 ? how_ended(l->sibling_fd) : END_BY_PEER) {
+    case END_NOT_YET:
         return again_soon(p);
-    l->found = true;
+    case END_BY_PEER:
+        l->found = true;
+        return false;
+    case END_OTHERWISE:
+        break;
+    }
     return false;
 }
 
@@ -190,11 +224,15 @@ void peer_look_take(struct peer *p, const struct peer_conn *other)
 {
     struct peer_look *l = &p->look;
     const int fd = bufferevent_getfd(other->bev);
+    enum end end;
 
     peer_look_end(p);
-    if (p->stranger || p->gone || p->n_addrs == 0)
+    if (p->stranger || p->gone || p->n_addrs == 0 || !is_where_it_was(p, other))
         return;
-    if (!has_ended(fd)) {
+    end = how_ended(fd);
+    if (end == END_OTHERWISE)
+        return;
+    if (end == END_NOT_YET) {
         l->sibling_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
         if (l->sibling_fd < 0)
             return;

@@ -655,6 +655,74 @@ CASE(durability__bit_flip_stops_the_node)
     end(&w, c);
 }
 
+/* What was applied is in no file but the log for a while (STATE-17). A log that lost what a client was
+ * told is refused all the same: a few bytes of the state outlive the kill. */
+CASE(durability__what_was_applied_in_memory_is_evidence)
+{
+    static const unsigned char zeros[2000];
+    struct cluster *c = cluster_up(1, NULL);
+    struct writers w;
+    struct buf bytes = BUF_INIT;
+    char path[2 * PATH_MAX];
+    char *line;
+
+    writers_init(&w, c, 1, 1, "e", 100);
+    writers_run(&w, 40);
+    node_kill(c, 0);
+    writers_stop(&w);
+    (void)end_of_log(c, 0, path, sizeof(path));
+    file_read(path, &bytes);
+    while (bytes.len > sizeof(zeros) && bytes.data[bytes.len - 1] == 0)
+        bytes.len--;
+    assert_true(bytes.len > 4096 + sizeof(zeros));
+    file_patch(path, bytes.len - sizeof(zeros), zeros, sizeof(zeros));
+    buf_done(&bytes);
+    node_spawn(c, 0);
+    assert_int_equal(node_wait_exit(c, 0), 65);
+    line = node_log_line(c, 0, "event=log_damaged");
+    assert_non_null(line);
+    assert_non_null(strstr(line, "the state machine holds index"));
+    free(line);
+    writers_done(&w);
+    cluster_free(c);
+}
+
+static int64_t local_value(struct cluster *c, unsigned node)
+{
+    struct client *cl = client_open(c, node);
+    json_t *reply = client_ask_json(cl, "{\"type\":\"local_read\",\"key\":\"k\"}");
+    const int64_t value = reply_is(reply, "local_read_ok") ? reply_int(reply, "value") : -1;
+
+    json_decref(reply);
+    client_close(cl);
+    return value;
+}
+
+/* A local read promises little, but never what is older than what the node has shown: nor after a
+ * kill, with nobody else there. */
+CASE(durability__a_local_read_does_not_go_back)
+{
+    struct cluster *c = cluster_up(3, NULL);
+    struct client *cl = client_open(c, cluster_leader(c));
+    const int64_t last = 300;
+    int64_t value = -1;
+
+    for (int64_t i = 1; i <= last; i++)
+        (void)client_askf(cl, "{\"type\":\"write\",\"key\":\"k\",\"value\":%lld}", (long long)i);
+    client_close(cl);
+    for (unsigned i = 0; i < c->n; i++)
+        wait_until(local_value(c, i) == last, "all to have applied it");
+    for (unsigned i = 0; i < c->n; i++)
+        node_kill(c, i);
+    node_start(c, 2);
+    wait_until((value = local_value(c, 2)) >= 0, "an answer");
+    assert_int_equal(value, last);
+    node_start(c, 0);
+    node_start(c, 1);
+    (void)cluster_settle(c);
+    cluster_free(c);
+}
+
 /* What the state says of the log stays said: a node that was refused because its last batch is gone
  * from the log is refused again, also when the machine was started anew in between. */
 CASE(durability__evidence_outlives_a_refused_start)
@@ -788,6 +856,8 @@ int main(int argc, char **argv)
         HARNESS_TEST(durability__last_batch_lost),
         HARNESS_TEST(durability__truncated_file_stops_the_node),
         HARNESS_TEST(durability__bit_flip_stops_the_node),
+        HARNESS_TEST(durability__what_was_applied_in_memory_is_evidence),
+        HARNESS_TEST(durability__a_local_read_does_not_go_back),
         HARNESS_TEST(durability__evidence_outlives_a_refused_start),
         HARNESS_TEST(durability__deleted_segments_stop_the_node),
         HARNESS_TEST(durability__catching_up_from_the_disk),

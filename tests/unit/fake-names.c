@@ -16,6 +16,7 @@
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t answered = PTHREAD_COND_INITIALIZER;
 static bool hangs;
+bool fake_moved;
 static unsigned n_hanging;
 
 int __real_getaddrinfo(const char *host, const char *port, const struct addrinfo *hints,
@@ -33,6 +34,8 @@ int __wrap_getaddrinfo(const char *host, const char *port, const struct addrinfo
     /* No server is asked, whose socket would be open for as long as it takes. */
     if (len >= strlen(nowhere) && strcmp(host + len - strlen(nowhere), nowhere) == 0)
         return EAI_NONAME;
+    if (strcmp(host, "moves.test") == 0 && (hints->ai_flags & AI_NUMERICHOST) == 0)
+        return __real_getaddrinfo(fake_moved ? "127.0.0.1" : "127.0.0.2", port, hints, ret);
     if (strcmp(host, "hangs.test") != 0 || (hints->ai_flags & AI_NUMERICHOST) != 0)
         return __real_getaddrinfo(host, port, hints, ret);
     (void)clock_gettime(CLOCK_REALTIME, &until);

@@ -8,6 +8,7 @@
 
 /* It answers at first. No longer: whoever waits gets the answer now. */
 void fake_names_hang(bool hang);
+extern bool fake_moved;
 /* Threads that wait in it. */
 unsigned fake_names_hanging(void);
 /* It answers again, and nobody is in it any more. */

@@ -1436,6 +1436,34 @@ static void engine__a_scrub_can_be_asked_for(void **state)
     host_done(&h);
 }
 
+/* The file may lack what was applied, but not for long, and nobody has to come for that (STATE-17):
+ * what it says of the log is all there is once the machine has stopped. */
+static void engine__a_state_at_rest_is_stored(void **state)
+{
+    struct host h;
+
+    (void)state;
+    host_init(&h);
+    h.conf.kv.memtable_keys = 0;
+    make_log_naming(&h, "n1");
+    assert_int_equal(open_it(&h), 0);
+    lead(&h);
+    advance(&h, 2 * STATE_AHEAD_US);
+    assert_false(kv_is_ahead(h.engine->kv));
+    for (unsigned i = 0; i < 3; i++) {
+        assert_true(takes(&h, 1, 10));
+        assert_true(kv_is_ahead(h.engine->kv));
+        assert_true(engine_deadline_us(h.engine) <= h.now_us + STATE_AHEAD_US);
+        advance(&h, STATE_AHEAD_US / 4);
+        assert_true(kv_is_ahead(h.engine->kv));
+        /* Also when it is written now and then. */
+        assert_true(takes(&h, 2, 10));
+        advance(&h, STATE_AHEAD_US);
+        assert_false(kv_is_ahead(h.engine->kv));
+    }
+    host_done(&h);
+}
+
 static void engine__a_damaged_record_is_no_end_for_good(void **state)
 {
     static const char cas[] =
@@ -2686,6 +2714,7 @@ int main(void)
         cmocka_unit_test(engine__parked_and_unfit),
         cmocka_unit_test(engine__damage_of_a_running_state_is_found),
         cmocka_unit_test(engine__a_scrub_can_be_asked_for),
+        cmocka_unit_test(engine__a_state_at_rest_is_stored),
         cmocka_unit_test(engine__a_damaged_record_is_no_end_for_good),
         cmocka_unit_test(engine__a_command_of_a_later_version_ends_the_node),
         cmocka_unit_test(engine__a_log_that_cannot_be_opened_is_refused),

@@ -61,7 +61,8 @@ static void put_some(struct memtable *m, struct prng *p, struct expected *all)
     const size_t len = prng_below(p, 4) == 0 ? 0 : 1 + (size_t)prng_below(p, 40000);
     const unsigned char byte = (unsigned char)prng_below(p, 256);
     char text[16];
-    struct memtable_entry *e = memtable_put(m, numbered(i, text), len, i % 2 == 0 ? &old : NULL);
+    struct memtable_entry *e =
+        memtable_put(m, numbered(i, text), len, i % 2 == 0 ? &old : NULL, 100);
 
     assert_non_null(e);
     if (len > 0)
@@ -110,37 +111,48 @@ static void memtable__a_batch_stays_or_never_was(void **state)
     memtable_done(&m);
 }
 
+static void check_sorted(struct memtable *m)
+{
+    assert_true(memtable_sort(m));
+    assert_int_equal(m->n_sorted, m->n);
+    for (unsigned i = 0; i < m->n; i++) {
+        assert_true(memtable_find(m, memtable_key(m->sorted[i])) == m->sorted[i]);
+        assert_int_equal(memtable_before(m, memtable_key(m->sorted[i])), i);
+        if (i > 0)
+            assert_true(
+                memtable_compare(memtable_key(m->sorted[i - 1]), memtable_key(m->sorted[i])) < 0);
+    }
+}
+
+/* Whatever came since, went again, or was there. */
 static void memtable__is_sorted_as_the_file_is(void **state)
 {
-    const struct wire_slice from = slice("3");
-    const struct wire_slice to = slice("5");
-    struct memtable_entry **all;
-    struct memtable_entry **some;
-    unsigned n_some;
-    unsigned n_all;
+    struct expected all[N_KEYS];
     struct memtable m;
-    char text[16];
-    unsigned n = 0;
+    struct prng p;
 
     (void)state;
     memtable_init(&m);
-    assert_true(memtable_sorted(&m, NULL, NULL, &all, &n_all));
-    assert_true(all == NULL && n_all == 0);
-    for (unsigned i = 0; i < N_KEYS; i++)
-        assert_non_null(memtable_put(&m, numbered(i, text), i % 3, NULL));
-    assert_true(memtable_sorted(&m, NULL, NULL, &all, &n_all));
-    assert_int_equal(n_all, N_KEYS);
-    for (unsigned i = 1; i < n_all; i++)
-        assert_true(memtable_compare(memtable_key(all[i - 1]), memtable_key(all[i])) < 0);
-    assert_true(memtable_sorted(&m, &from, &to, &some, &n_some));
-    for (unsigned i = 0; i < n_all; i++)
-        n += all[i]->key[0] == '3' || all[i]->key[0] == '4';
-    assert_int_equal(n_some, n);
-    assert_true(n > 10);
-    for (unsigned i = 0; i < n_some; i++)
-        assert_true(some[i]->key[0] == '3' || some[i]->key[0] == '4');
-    free(all);
-    free(some);
+    prng_init(&p, 2);
+    memset(all, 0, sizeof(all));
+    check_sorted(&m);
+    for (unsigned round = 0; round < 3000; round++) {
+        for (uint64_t n = prng_below(&p, 8); n > 0; n--)
+            put_some(&m, &p, all);
+        if (prng_below(&p, 3) == 0)
+            check_sorted(&m);
+        if (prng_below(&p, 3) == 0)
+            memtable_undo(&m);
+        else
+            memtable_keep(&m);
+        if (prng_below(&p, 2) == 0)
+            check_sorted(&m);
+        if (prng_below(&p, 200) == 0)
+            memtable_clear(&m);
+    }
+    assert_int_equal(memtable_before(&m, slice("")), 0);
+    check_sorted(&m);
+    assert_int_equal(memtable_before(&m, slice("~")), m.n);
     memtable_done(&m);
 }
 
@@ -155,7 +167,7 @@ static void memtable__keys_that_fall_together_fill_it(void **state)
     (void)state;
     memtable_init(&m);
     for (unsigned i = 0; i < 600; i++)
-        assert_non_null(memtable_put(&m, numbered(i, text), 1, NULL));
+        assert_non_null(memtable_put(&m, numbered(i, text), 1, NULL, 0));
     assert_false(m.is_crowded);
     memtable_done(&m); /* it has 1,024 places again */
     for (unsigned i = 0; found < n; i++) {
@@ -163,7 +175,7 @@ static void memtable__keys_that_fall_together_fill_it(void **state)
         if (memtable_place(crc32c(0, text, strlen(text)), KV_MEMTABLE_SLOTS_MIN) != 5)
             continue;
         assert_false(m.is_crowded);
-        assert_non_null(memtable_put(&m, slice(text), 1, NULL));
+        assert_non_null(memtable_put(&m, slice(text), 1, NULL, 0));
         found++;
     }
     assert_true(m.is_crowded);
@@ -332,6 +344,7 @@ static void end_and_start(struct twins *t)
     assert_int_equal(t->late->trust, clean ? KV_TRUSTED_CLEAN : KV_TRUSTED_SAME_BOOT);
     index = kv_last_applied(t->late->kv).index;
     assert_true(clean ? index == t->last : index <= t->last);
+    assert_true(kv_witness_index(t->late->kv) == t->last);
     while (index < t->last) {
         assert_int_equal(kv_begin(t->late->kv), 0);
         for (unsigned i = 0; i < 30 && index < t->last; i++)
@@ -582,6 +595,74 @@ static void kv_memtable__waits_only_for_what_has_blocks(void **state)
     assert_int_equal(stored_index(f), stored);
 }
 
+/* Who reads in order passes what the file has and nobody else: there is no more of it than may be
+ * passed at once, and its checksums are nobody's matter. */
+static void kv_memtable__hides_no_more_than_may_be_passed(void **state)
+{
+    struct fixture *f = *state;
+    raft_index index;
+
+    f->conf.memtable_keys = 0;
+    f->conf.map_size_bytes = (size_t)1 << 30;
+    skip_fsync = true;
+    kv_up(f);
+    (void)write_many(f, 200, 200, 60000);
+    assert_int_equal(kv_flush(f->kv), 0);
+    index = kv_last_applied(f->kv).index;
+    for (unsigned i = 0; i < 140; i++) {
+        char name[16];
+
+        (void)snprintf(name, sizeof(name), "k%u", i);
+        assert_true(delete_one(f, name));
+        assert_true(f->kv->memtable.hidden_bytes < KV_MEMTABLE_BYTES);
+    }
+    assert_true(stored_index(f) > index + 60); /* after seventy deletes of 60 KB */
+}
+
+/* ---- what the last process had applied ---- */
+
+static void spoil_applied(struct fixture *f, off_t at)
+{
+    flip(f, "APPLIED", at);
+}
+
+/* Of a file that lacks it only a few bytes beside it say so (DISK-41): to the next process, of the
+ * same incarnation, and if one of them was cut short the one before. */
+static void kv_memtable__what_was_applied_is_known_after_a_kill(void **state)
+{
+    struct fixture *f = *state;
+
+    f->conf.memtable_keys = 0;
+    kv_up(f);
+    assert_int_equal(kv_witness_index(f->kv), 0);
+    (void)write_many(f, 640, 10, 1); /* ten batches */
+    assert_true(kv_is_ahead(f->kv));
+    kv_down(f, false);
+    kv_up(f);
+    assert_int_equal(kv_last_applied(f->kv).index, 0);
+    assert_int_equal(kv_witness_index(f->kv), 640);
+    /* Applied again, and nothing else, it says no less. */
+    (void)write_many(f, 64, 10, 1);
+    kv_down(f, false);
+    spoil_applied(f, 24 + 8);
+    kv_up(f);
+    assert_int_equal(kv_witness_index(f->kv), 576);
+    kv_down(f, false);
+    spoil_applied(f, 8);
+    kv_up(f);
+    assert_int_equal(kv_witness_index(f->kv), 0);
+    (void)write_many(f, 64, 10, 1);
+    kv_down(f, false);
+    f->conf.incarnation++;
+    kv_up(f);
+    assert_int_equal(kv_witness_index(f->kv), 0);
+    /* It is no more than the file when that has all. */
+    (void)write_many(f, 64, 10, 1);
+    assert_int_equal(kv_flush(f->kv), 0);
+    assert_false(kv_is_ahead(f->kv));
+    assert_int_equal(stored_index(f), kv_witness_index(f->kv));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -594,6 +675,8 @@ int main(void)
         TEST(kv_memtable__without_room_nothing_is_lost),
         TEST(kv_memtable__a_clean_end_without_room_is_an_earlier_one),
         TEST(kv_memtable__waits_only_for_what_has_blocks),
+        TEST(kv_memtable__hides_no_more_than_may_be_passed),
+        TEST(kv_memtable__what_was_applied_is_known_after_a_kill),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -816,6 +816,34 @@ static void net_peer__who_has_moved_is_not_gone(void **state)
     pair_done(t);
 }
 
+static void net_peer__whose_name_moved_is_not_gone(void **state)
+{
+    struct pair *t = *state;
+    struct raw c[2];
+    unsigned port;
+    int fd;
+
+    high_open(t);
+    fd = listen_anywhere(&port);
+    fake_moved = false;
+    side_add(&t->high, "moves.test", port); /* 127.0.0.2: nobody */
+    raw_link(t, c, 5);
+    pump_for(&t->pump, 50000);
+    fake_moved = true; /* its machine has another address now, and it calls from there */
+    raw_link_close(c);
+    PUMP_UNTIL(&t->pump, t->high.n[PEER_EVENT_DOWN] == 1);
+    raw_link(t, c, 6);
+    let_look(t);
+    t->high.n[PEER_EVENT_GONE] = 0;
+    for (int i = 0; i < 2; i++)
+        reset_on_close(&c[i]); /* something between them; it lives, and listens where its name says */
+    raw_link_close(c);
+    let_look(t);
+    assert_int_equal(t->high.n[PEER_EVENT_GONE], 0);
+    (void)close(fd);
+    pair_done(t);
+}
+
 /* No route is no refusal, and neither is what we ended ourselves. */
 static void net_peer__gone_is_nothing_else(void **state)
 {
@@ -2990,6 +3018,7 @@ int main(void)
         CASE(net_peer__gone_waits_for_the_other_end),
         CASE(net_peer__who_has_moved_is_not_gone),
         CASE(net_peer__gone_is_nothing_else),
+        CASE(net_peer__whose_name_moved_is_not_gone),
         CASE(net_peer__gone_inside_callbacks),
         CASE(net_peer__new_link_replaces_a_stale_one),
         CASE(net_peer__nonces_pair),
