@@ -175,6 +175,14 @@ static int write_all(struct kv *kv)
     return code != 0 ? err_trace(kv_lmdb_error(kv, code, "commit")) : 0;
 }
 
+/* Of two failures the one that is final. */
+static int mended(struct kv *kv, int rc)
+{
+    int mending = kv_mend(kv);
+
+    return mending != 0 ? err_trace(mending) : err_trace(rc);
+}
+
 int kv_flush_pending(struct kv *kv)
 {
     const uint64_t used_bytes = kv->used_bytes;
@@ -190,7 +198,7 @@ int kv_flush_pending(struct kv *kv)
         scrub_undo(kv->scrub);
         kv->used_bytes = used_bytes;
         kv->leaf_pages = leaf_pages;
-        return err_trace(rc);
+        return mended(kv, rc);
     }
     scrub_commit(kv->scrub);
     kv->stored = kv->pending;

@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "base/mark.h"
 #include "kv/kv_int.h"
+#include "kv/record_int.h"
 #include "kv/scrub_int.h"
 #include "kv/shown_int.h"
 #include "kv/trust_int.h"
@@ -540,6 +541,54 @@ static int put_prepared(struct kv *kv)
      * the folder again, and where it cannot there is none. */
     if (fsync(kv->dir_fd) != 0 && !err_is_full(-errno))
         return err_origin_errno("sync the directory of", TRUST_DATA_NAME);
+    return 0;
+}
+
+static int open_again(struct kv *kv)
+{
+    bool long_enough = false;
+    int code = open_env(kv, &kv->conf);
+
+    if (code == 0)
+        code = check_length(kv, &long_enough);
+    if (code == 0)
+        code = mdb_txn_begin(kv->env, NULL, MDB_RDONLY, &kv->read_txn);
+    if (code == 0)
+        code = mdb_dbi_open(kv->read_txn, NULL, 0, &kv->dbi);
+    if (code != 0)
+        return err_trace(kv_lmdb_fatal(kv, code, "open the state again"));
+    return long_enough ? 0 : kv_record_damaged(kv, record_meta_key, "the file became shorter");
+}
+
+/* LMDB goes on with nothing once it could not write a head, which is the last thing that a
+ * transaction writes: MDB_PANIC. The file is what it was, or it is damaged, which shows; and what
+ * it lacks is in memory (STATE-17). Beside a copy, which has it open, it is left alone: then it is
+ * made again. */
+int kv_mend(struct kv *kv)
+{
+    struct kv_meta meta = {0};
+    int rc;
+
+    rid_assert(!kv->is_looking);
+    if (mdb_txn_renew(kv->read_txn) != MDB_PANIC) {
+        mdb_txn_reset(kv->read_txn);
+        return 0;
+    }
+    if (copying_runs(kv))
+        return 0;
+    close_env(kv);
+    scrub_forget_file(kv->scrub);
+    range_forget_file(kv);
+    absent_forget_file(&kv->absent);
+    rc = open_again(kv);
+    if (rc == 0)
+        rc = kv_meta_get(kv, &meta);
+    if (rc == 0 && (meta.last_applied.index != kv->stored.last_applied.index ||
+                    !digest_equal(meta.digest, kv->stored.digest)))
+        rc = kv_record_damaged(kv, record_meta_key, "it is not the one that was written last");
+    if (rc != 0)
+        return rc > 0 ? err_origin(-EBADMSG) : err_trace(rc);
+    mdb_txn_reset(kv->read_txn);
     return 0;
 }
 

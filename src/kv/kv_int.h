@@ -184,6 +184,10 @@ int kv_say_copy(int rc);
 /* Of an entry of the memtable. */
 void kv_memtable_value(const struct memtable_entry *e, struct command_value *ret);
 
+/* After a write of the file that failed: LMDB may have to be begun anew. 0; -errno: nothing is read
+ * or written any more. No transaction is open. */
+int kv_mend(struct kv *kv);
+
 /* ---- flush.c ---- */
 
 /* All that was applied, kv->pending, should be in the file now. */

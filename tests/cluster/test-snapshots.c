@@ -180,8 +180,9 @@ CASE(snapshots__the_log_stays_short_under_load)
                       (unsigned long long)(n_writes * VALUE_BYTES) >> 20, n,
                       (long long)snap_of(c, i, "made"));
         /* state of 0.8 MiB: four segments behind the newest, as many while the next is made, and
-         * more of them where the disk is busy with something else meanwhile; of 228 */
-        assert_true(longest[i] <= 32 * SEGMENT_BYTES);
+         * more of them where disk and processors are busy with something else meanwhile: who
+         * writes is fast, and who copies stands behind; of 228 */
+        assert_true(longest[i] <= 64 * SEGMENT_BYTES);
         wait_until(wal_bytes(c, i) <= 5 * SEGMENT_BYTES, "a log of a few segments");
     }
     expect_equal_states(c);
