@@ -139,7 +139,8 @@ CASE(ridbench__histories_are_linearizable)
 /* The command asks the test, which owns the nodes, to kill the leader. */
 CASE(ridbench__failover_is_measured)
 {
-    struct cluster *c = cluster_up(3, NULL);
+    struct cluster *c =
+        cluster_up(3, "[raft]\nheartbeat_ms = 50\nelection_ms = 500\nfast_failover = 0\n");
     char ask[300];
     char command[800];
     char path[300];
