@@ -61,15 +61,14 @@ static bool has_lines(const struct client_conn *c)
     return c->again || has_stash(c);
 }
 
+/* What came while it was not read has not told of itself again (CLIENT-16). */
 static void set_reading(struct client_conn *c, bool on)
 {
-    if (on == c->reading)
-        return;
     c->reading = on;
-    if (!on)
-        (void)event_del(c->ev_read);
-    else if (event_add(c->ev_read, NULL) != 0)
-        client_conn_die(c, "cannot watch the socket");
+    if (on && c->readable && list_empty(&c->turn)) {
+        client_turns_add(c);
+        client_port_wake(c->port);
+    }
 }
 
 void client_conn_mark_dirty(struct client_conn *c)
@@ -123,8 +122,6 @@ void client_conn_settle(struct client_conn *c)
     }
     /* A connection that lingers is read only to see its end. */
     set_reading(c, !c->eof && ((go_on && !has_lines(c) && !c->barred) || c->linger_us != 0));
-    if (c->dead)
-        return;
     /* The time of a line counts only while we would take the rest of it. */
     if (!c->reading || (c->line.len == 0 && !c->skipping))
         c->line_us = 0;
@@ -191,7 +188,12 @@ static void resume(struct client_conn *c)
     maybe_finish(c);
 }
 
-/* ---- reading ---- */
+/* ---- reading ----
+ *
+ * The kernel tells once of what came, not in each turn of the loop until it was read (CLIENT-16):
+ * of ten thousand that wait for their turn it would look at each in each of them. So that a socket
+ * may hold something is kept here until a read found less than it had asked for. The end of a
+ * stream may have come with the last bytes before it, and is told of with them. */
 
 static void read_error(struct client_conn *c, int error)
 {
@@ -229,7 +231,9 @@ static void read_socket(struct client_conn *c)
     while (p->share > 0) {
         n = recv(c->fd, p->chunk, chunk, 0);
         if (n < 0) {
-            if (errno != EAGAIN && errno != EINTR)
+            if (errno == EAGAIN)
+                c->readable = false;
+            else if (errno != EINTR)
                 read_error(c, errno);
             break;
         }
@@ -239,9 +243,10 @@ static void read_socket(struct client_conn *c)
             break;
         }
         p->stats.bytes_in += (uint64_t)n;
+        c->readable = (size_t)n == chunk || c->end_told;
         if (!c->ending)
             take_chunk(c, (size_t)n);
-        if (c->dead || (size_t)n < chunk || has_lines(c) || client_conn_over_limits(c))
+        if (c->dead || !c->readable || has_lines(c) || client_conn_over_limits(c))
             break;
         p->read_us = clock_mono_us();
     }
@@ -255,7 +260,9 @@ static void on_readable(evutil_socket_t unused, short what, void *ctx)
     struct client_port *p = c->port;
 
     (void)unused;
-    (void)what;
+    c->readable = true;
+    if ((what & EV_CLOSED) != 0)
+        c->end_told = true;
     if (c->dead || !c->reading || !list_empty(&c->turn))
         return;
     client_turns_add(c);
@@ -269,14 +276,17 @@ void client_conn_serve(struct client_conn *c)
         return;
     if (has_lines(c))
         resume(c);
-    else if (c->reading)
+    else if (c->reading && c->readable)
         read_socket(c);
 }
 
-/* ---- writing ---- */
+/* ---- writing ----
+ *
+ * Likewise: that there is room is told of once after a send that found none. */
 
 static void set_blocked(struct client_conn *c, bool on)
 {
+    c->full = on;
     if (on == c->blocked)
         return;
     c->blocked = on;
@@ -286,14 +296,25 @@ static void set_blocked(struct client_conn *c, bool on)
         client_conn_die(c, "cannot watch the socket");
 }
 
-static void on_writable(evutil_socket_t unused, short what, void *ctx);
+static void on_writable(evutil_socket_t unused, short what, void *ctx)
+{
+    struct client_conn *c = ctx;
+
+    (void)unused;
+    (void)what;
+    if (c->dead || !c->blocked)
+        return;
+    c->full = false;
+    client_conn_mark_dirty(c);
+    client_port_wake(c->port);
+}
 
 static void wait_writable(struct client_conn *c)
 {
     struct client_port *p = c->port;
 
     if (c->ev_write == NULL) {
-        c->ev_write = event_new(p->base, c->fd, EV_WRITE | EV_PERSIST, on_writable, c);
+        c->ev_write = event_new(p->base, c->fd, EV_WRITE | EV_ET | EV_PERSIST, on_writable, c);
         if (c->ev_write == NULL || event_priority_set(c->ev_write, p->priority) != 0) {
             client_conn_die(c, "out of memory");
             return;
@@ -323,7 +344,13 @@ static void write_socket(struct client_conn *c, uint64_t now_us)
     ssize_t n;
 
     n = send(c->fd, c->out.data + c->out_pos, piece, MSG_NOSIGNAL);
-    if (n < 0 && errno != EAGAIN && errno != EINTR) {
+    if (n < 0 && errno == EAGAIN) {
+        if (c->stuck_us == 0)
+            c->stuck_us = now_us;
+        wait_writable(c);
+        return;
+    }
+    if (n < 0 && errno != EINTR) {
         (void)snprintf(why, sizeof(why), "cannot write: %s", strerror(errno));
         client_conn_die(c, why);
         return;
@@ -336,34 +363,15 @@ static void write_socket(struct client_conn *c, uint64_t now_us)
         c->stuck_us = 0;
         out_consume(c, (size_t)n);
     }
-    if (client_conn_out_bytes(c) == 0) {
+    if (client_conn_out_bytes(c) == 0)
         set_blocked(c, false);
-        return;
-    }
-    if (c->stuck_us == 0)
-        c->stuck_us = now_us;
-    wait_writable(c);
-}
-
-static void on_writable(evutil_socket_t unused, short what, void *ctx)
-{
-    struct client_conn *c = ctx;
-    struct client_port *p = c->port;
-
-    (void)unused;
-    (void)what;
-    if (c->dead || !c->blocked || p->sent >= CLIENT_SEND_BYTES_PER_TURN)
-        return;
-    client_port_enter(p);
-    write_socket(c, clock_mono_us());
-    client_conn_settle(c);
-    maybe_finish(c);
-    client_port_leave(p);
+    else
+        client_conn_mark_dirty(c); /* behind the others */
 }
 
 void client_conn_write(struct client_conn *c, uint64_t now_us)
 {
-    if (!c->blocked && client_conn_out_bytes(c) > 0)
+    if (!c->full && client_conn_out_bytes(c) > 0)
         write_socket(c, now_us);
     client_conn_settle(c);
     maybe_finish(c);
@@ -410,8 +418,9 @@ int client_conn_new(struct client_port *p, int fd, const struct client_origin *f
     c->source = net_sources_take(&p->sources, from->host);
     if (c->source == NULL)
         return err_origin(-ENOMEM);
-    c->ev_read = event_new(p->base, fd, EV_READ | EV_PERSIST, on_readable, c);
-    if (c->ev_read == NULL || event_priority_set(c->ev_read, p->priority) != 0)
+    c->ev_read = event_new(p->base, fd, EV_READ | EV_CLOSED | EV_ET | EV_PERSIST, on_readable, c);
+    if (c->ev_read == NULL || event_priority_set(c->ev_read, p->priority) != 0 ||
+        event_add(c->ev_read, NULL) != 0)
         return err_origin(-ENOMEM);
     *ret_conn = take_ptr(c);
     return 0;

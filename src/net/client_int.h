@@ -91,8 +91,11 @@ struct client_conn {
     unsigned n_too_long;
     int fd; /* owned; -1 once dead */
     bool dead;
-    bool reading;  /* ev_read is added */
+    bool reading;  /* what its socket holds is wanted */
+    bool readable; /* its socket may hold something: told, and not yet read to the end */
+    bool end_told; /* likewise its end */
     bool blocked;  /* ev_write is added */
+    bool full;     /* its socket takes nothing, and has not told that it does again; if blocked */
     bool paused;   /* in_flight or CLIENT_OUT_BYTES_HIGH was reached, and the low mark not yet */
     bool skipping; /* the rest of a line that was too long */
     bool again;    /* the host wants the line once more */

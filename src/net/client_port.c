@@ -437,17 +437,21 @@ bool client_port_idle(const struct client_port *p)
     return true;
 }
 
-/* As far as one turn may go. */
+/* As far as one turn may go. Who has more than one piece is there again in the next. */
 static void write_dirty(struct client_port *p)
 {
     const uint64_t now_us = clock_mono_us(); /* of all that is written at once */
+    struct list todo = LIST_INIT(todo);
 
-    while (!list_empty(&p->dirty) && p->sent < CLIENT_SEND_BYTES_PER_TURN) {
-        struct client_conn *c = list_entry(p->dirty.next, struct client_conn, dirty);
+    list_splice(&todo, &p->dirty);
+    while (!list_empty(&todo) && p->sent < CLIENT_SEND_BYTES_PER_TURN) {
+        struct client_conn *c = list_entry(todo.next, struct client_conn, dirty);
 
         list_remove(&c->dirty);
         client_conn_write(c, now_us);
     }
+    list_splice(&todo, &p->dirty);
+    list_splice(&p->dirty, &todo);
 }
 
 void client_port_answer(struct client_port *p)

@@ -254,6 +254,8 @@ static int open_loop(struct node *n)
 
     if (config == NULL)
         return -ENOMEM;
+    /* What the client port watches its sockets with (CLIENT-16). */
+    (void)event_config_require_features(config, EV_FEATURE_ET | EV_FEATURE_EARLY_CLOSE);
     /* One epoll_ctl per change and turn, not per call. */
     (void)event_config_set_flag(config,
                                 EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
