@@ -1208,13 +1208,15 @@ static_assert(CTL_KEYS_WRITES <= SESSION_ANSWERS_MAX, "what is under way can be 
 #define BUNDLE_JOURNAL_MS        10000u
 #define BUNDLE_JOURNAL_BYTES_MAX (4u << 20)
 /* `bench`: what one process can drive; more is a mistake. In flight as many as a client of libridd
- * keeps at one node. Values below the largest that is common; keys as many as are removed again
- * within seconds. */
+ * keeps at one node. Values as large as the store takes them, with quotes around; keys as many as
+ * are removed again within seconds. */
 #define BENCH_CLIENTS_MAX     256u
 #define BENCH_IN_FLIGHT_MAX   128u
 #define BENCH_SECONDS_MAX     3600u
 #define BENCH_KEYS_MAX        100000u
-#define BENCH_VALUE_BYTES_MAX 65536u
+#define BENCH_VALUE_BYTES_MAX (VALUE_BYTES_MAX - 2u)
+/* And all requests that are under way at once, with what is asked for: they are kept in memory. */
+#define BENCH_BYTES_MAX (UINT64_C(2) << 30)
 /* What it does unless told otherwise: enough to see what a cluster can do, and done before somebody
  * grows impatient. One in ten of mixed is a write. */
 #define BENCH_CLIENTS_DEFAULT     4u

@@ -150,7 +150,7 @@ const struct option_text ctl_option_texts[] = {
     {CTL_OPT_IN_FLIGHT, "--in-flight K", "requests under way on each (16), at most 128"},
     {CTL_OPT_SECONDS, "--seconds S", "how long (5), at most 3600"},
     {CTL_OPT_KEYS, "--keys N", "how many keys (1000), at most 100000"},
-    {CTL_OPT_VALUE_BYTES, "--value-bytes B", "size of each value (64), at most 65536"},
+    {CTL_OPT_VALUE_BYTES, "--value-bytes B", "size of each value (64), at most 524286"},
     {CTL_OPT_VERBOSE, "-v, --verbose", "say more: how it came about; status: storage"},
     {CTL_OPT_JSON, "--json", "one JSON document on standard output"},
     {0, "-e, --endpoints LIST", "HOST:PORT,HOST:PORT,... of the nodes' client ports"},

@@ -2,6 +2,7 @@
  */
 #include <errno.h>
 #include <getopt.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <math.h>
 #include <signal.h>
@@ -46,7 +47,7 @@ static const char help[] =
     "      --max-stale MS     bounded: how old an answer may be (1000)\n"
     "      --keys N           how many keys (1000), at most 100000000\n"
     "      --zipf S           some keys more often: the k-th 1/k^S (uniform)\n"
-    "      --value-bytes B    size of each value (64), at most 65536\n"
+    "      --value-bytes B    size of each value (64), at most 524286\n"
     "how much:\n"
     "  -C, --connections N    connections (4)\n"
     "  -i, --in-flight K      requests under way on each (16)\n"
@@ -450,6 +451,12 @@ static int check_asked(const struct bench *b)
         return bench_report(b, BENCH_EXIT_USAGE,
                             "--failover wants --kill CMD (or pid), and no --csv, --spread, batch "
                             "or scan");
+    if ((uint64_t)b->n_connections * b->in_flight * b->value_bytes * (reads_many ? b->n_of : 1) >
+        BENCH_BYTES_MAX)
+        return bench_report(b, BENCH_EXIT_USAGE,
+                            "all that would be under way at once has more than %" PRIu64
+                            " MiB: fewer --connections, --in-flight%s or --value-bytes",
+                            BENCH_BYTES_MAX >> 20, reads_many ? ", --of" : "");
     if (b->n_connections < b->n_threads)
         return bench_report(b, BENCH_EXIT_USAGE, "--threads %u wants as many --connections",
                             b->n_threads);
