@@ -63,6 +63,21 @@ static bool holds(const struct memtable_entry *e, struct wire_slice key)
     return e->key_len == key.len && memcmp(e->key, key.data, key.len) == 0;
 }
 
+static uint32_t slot_for(uint32_t hash, unsigned number)
+{
+    return hash << MEMTABLE_NUMBER_BITS | number;
+}
+
+static struct memtable_entry *entry_in(const struct memtable *m, uint32_t slot)
+{
+    return m->entries[(slot & MEMTABLE_NUMBER_MAX) - 1];
+}
+
+static bool is_of(uint32_t slot, uint32_t hash)
+{
+    return slot >> MEMTABLE_NUMBER_BITS == slot_for(hash, 0) >> MEMTABLE_NUMBER_BITS;
+}
+
 /* The slot of key, or the free one where it would stand; *ret_steps: how far from its place. */
 static unsigned slot_of(const struct memtable *m, uint32_t hash, struct wire_slice key,
                         unsigned *ret_steps)
@@ -70,8 +85,8 @@ static unsigned slot_of(const struct memtable *m, uint32_t hash, struct wire_sli
     unsigned i = memtable_place(hash, m->n_slots);
     unsigned steps = 0;
 
-    while (m->slots[i].number != 0 &&
-           (m->slots[i].hash != hash || !holds(m->entries[m->slots[i].number - 1], key))) {
+    while (m->slots[i] != 0 &&
+           (!is_of(m->slots[i], hash) || !holds(entry_in(m, m->slots[i]), key))) {
         i = (i + 1) & (m->n_slots - 1);
         steps++;
     }
@@ -87,14 +102,20 @@ struct memtable_entry *memtable_find(const struct memtable *m, struct wire_slice
     if (m->n == 0)
         return NULL;
     i = slot_of(m, crc32c(0, key.data, key.len), key, &steps);
-    return m->slots[i].number != 0 ? m->entries[m->slots[i].number - 1] : NULL;
+    return m->slots[i] != 0 ? entry_in(m, m->slots[i]) : NULL;
 }
 
-/* At most half of the slots are taken. */
+/* Half of the slots are taken at most, and a batch more: of as many keys as are stored at once the
+ * last batch needs no second half. */
+static bool has_slot(const struct memtable *m)
+{
+    return 2 * (m->n + 1) <= m->n_slots + m->n_slots / KV_MEMTABLE_SLOTS_PART;
+}
+
 static bool grow_slots(struct memtable *m)
 {
     const unsigned n_slots = m->n_slots > 0 ? 2 * m->n_slots : KV_MEMTABLE_SLOTS_MIN;
-    struct memtable_slot *slots = calloc(n_slots, sizeof(*slots));
+    uint32_t *slots = calloc(n_slots, sizeof(*slots));
 
     if (slots == NULL)
         return false;
@@ -104,9 +125,9 @@ static bool grow_slots(struct memtable *m)
     for (unsigned k = 0; k < m->n; k++) {
         unsigned i = memtable_place(m->entries[k]->hash, n_slots);
 
-        while (slots[i].number != 0)
+        while (slots[i] != 0)
             i = (i + 1) & (n_slots - 1);
-        slots[i] = (struct memtable_slot){m->entries[k]->hash, k + 1};
+        slots[i] = slot_for(m->entries[k]->hash, k + 1);
     }
     return true;
 }
@@ -131,7 +152,7 @@ static bool make_room(struct memtable *m)
         m->undo = undo;
         m->undo_room = room;
     }
-    return 2 * (m->n + 1) <= m->n_slots || grow_slots(m);
+    return m->n < MEMTABLE_NUMBER_MAX && (has_slot(m) || grow_slots(m));
 }
 
 static void *alloc(struct memtable *m, size_t n)
@@ -177,8 +198,8 @@ struct memtable_entry *memtable_put(struct memtable *m, struct wire_slice key, s
         m->begun_hidden = m->hidden_bytes;
     }
     i = slot_of(m, hash, key, &steps);
-    is_new = m->slots[i].number == 0;
-    e = is_new ? new_entry(m, hash, key, old) : m->entries[m->slots[i].number - 1];
+    is_new = m->slots[i] == 0;
+    e = is_new ? new_entry(m, hash, key, old) : entry_in(m, m->slots[i]);
     if (e != NULL && len > 0)
         record = alloc(m, len);
     if (e == NULL || (record == NULL && len > 0))
@@ -186,7 +207,7 @@ struct memtable_entry *memtable_put(struct memtable *m, struct wire_slice key, s
     m->undo[m->n_undo++] = (struct memtable_undo){e, e->record, e->record_len, is_new};
     if (is_new) {
         m->entries[m->n++] = e;
-        m->slots[i] = (struct memtable_slot){hash, m->n};
+        m->slots[i] = slot_for(hash, m->n);
         m->is_crowded = m->is_crowded || steps > KV_MEMTABLE_STEPS_MAX;
         m->hidden_bytes += old != NULL ? old_len : 0;
     }
@@ -218,7 +239,7 @@ void memtable_undo(struct memtable *m)
             continue;
         rid_assert(m->entries[m->n - 1] == u->entry);
         i = slot_of(m, u->entry->hash, memtable_key(u->entry), &steps);
-        m->slots[i] = (struct memtable_slot){0, 0};
+        m->slots[i] = 0;
         m->n--;
     }
     arena_rewind(&m->arena, m->begun);
