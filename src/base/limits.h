@@ -727,10 +727,12 @@ static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
 /* Or when a key stands so far from its place in the table: somebody has chosen keys that fall
  * together. */
 #define KV_MEMTABLE_STEPS_MAX 64u
-/* Its table begins with so many places, a power of two, and half of them are taken at most, and this
- * part of a half. */
-#define KV_MEMTABLE_SLOTS_MIN  1024u
-#define KV_MEMTABLE_SLOTS_PART 8u
+/* Its table begins with so many places, a power of two; half of them are taken at most, and this
+ * part of a half. A place holds the number of a key in so many bits. */
+#define KV_MEMTABLE_SLOTS_MIN   1024u
+#define KV_MEMTABLE_SLOTS_PART  8u
+#define KV_MEMTABLE_NUMBER_BITS 20u
+static_assert(KV_MEMTABLE_KEYS + KV_UNSTORED_MAX < 1u << KV_MEMTABLE_NUMBER_BITS, "all have one");
 /* What a record counts of the quota beside its key and text: its header of 32 bytes, and what LMDB
  * needs for it in a page that is two thirds full. The same on every node, for ever. */
 #define KV_RECORD_OVERHEAD 64u

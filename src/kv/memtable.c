@@ -65,17 +65,22 @@ static bool holds(const struct memtable_entry *e, struct wire_slice key)
 
 static uint32_t slot_for(uint32_t hash, unsigned number)
 {
-    return hash << MEMTABLE_NUMBER_BITS | number;
+    return hash << KV_MEMTABLE_NUMBER_BITS | number;
+}
+
+static unsigned number_in(uint32_t slot)
+{
+    return slot & ((1u << KV_MEMTABLE_NUMBER_BITS) - 1);
 }
 
 static struct memtable_entry *entry_in(const struct memtable *m, uint32_t slot)
 {
-    return m->entries[(slot & MEMTABLE_NUMBER_MAX) - 1];
+    return m->entries[number_in(slot) - 1];
 }
 
 static bool is_of(uint32_t slot, uint32_t hash)
 {
-    return slot >> MEMTABLE_NUMBER_BITS == slot_for(hash, 0) >> MEMTABLE_NUMBER_BITS;
+    return slot >> KV_MEMTABLE_NUMBER_BITS == slot_for(hash, 0) >> KV_MEMTABLE_NUMBER_BITS;
 }
 
 /* The slot of key, or the free one where it would stand; *ret_steps: how far from its place. */
@@ -152,7 +157,7 @@ static bool make_room(struct memtable *m)
         m->undo = undo;
         m->undo_room = room;
     }
-    return m->n < MEMTABLE_NUMBER_MAX && (has_slot(m) || grow_slots(m));
+    return number_in(m->n + 1) != 0 && (has_slot(m) || grow_slots(m));
 }
 
 static void *alloc(struct memtable *m, size_t n)

@@ -36,18 +36,15 @@ struct memtable_entry {
     char key[];
 };
 
-/* A slot: the number of the entry, from 1, and above it some bits of its hash, so that who looks
- * for what is not there looks at nothing else; 0: free. Small, since each look is at another one:
- * all of them fit into the nearest cache but one. */
-#define MEMTABLE_NUMBER_BITS 20u
-#define MEMTABLE_NUMBER_MAX  ((1u << MEMTABLE_NUMBER_BITS) - 1u)
-
 struct memtable_undo;
 
 /* Zeroed, and memtable_init(): empty. */
 struct memtable {
     struct arena arena;
-    uint32_t *slots; /* owned; a power of two, open addressing */
+    /* Owned; a power of two, open addressing. The number of the entry, from 1, and above it some
+     * bits of its hash, so that who looks for what is not there looks at nothing else; 0: free.
+     * Small: each look is at another one, and so all of them stay near. */
+    uint32_t *slots;
     unsigned n_slots;
     struct memtable_entry **entries; /* owned; in the order in which their keys came */
     unsigned n;

@@ -656,7 +656,8 @@ static void net_client__half_close_is_answered(void **state)
     host_close(h);
 }
 
-/* More lines than in_flight before the end of file: all are answered. */
+/* More lines than in_flight before the end of file: all are answered, though the socket told of them
+ * and of the end once (CLIENT-16). */
 static void net_client__half_close_beyond_in_flight(void **state)
 {
     struct host *h = *state;
@@ -1588,7 +1589,8 @@ static void net_client__held_bytes_stop_reading(void **state)
     host_close(h);
 }
 
-/* Above the high mark it is not read, below the low mark it is, and every byte arrives. */
+/* Above the high mark it is not read, below the low mark it is, and every byte arrives,
+ * whatever the socket told of (CLIENT-16). */
 static void net_client__slow_reader_gets_everything(void **state)
 {
     const size_t reply = 100000;
