@@ -567,6 +567,9 @@ static_assert(CLIENT_CHUNK_BYTES <= DECODE_WHOLE_BYTES,
 /* After its last line a connection that offended twice is given this long to read it; then it is
  * closed. */
 #define CLIENT_LINGER_US 2000000u
+/* Whether the socket of one that has been quiet for so long is as empty as it seemed is looked at
+ * once: a reset is seen within a second or two (CLIENT-16). */
+#define CLIENT_QUIET_US 500000u
 /* The timer need not be exact: each deadline is met within an eighth of the shortest, and at most a
  * second. */
 #define CLIENT_TICK_US_MIN 5000u

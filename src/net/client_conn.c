@@ -167,8 +167,6 @@ static void resume(struct client_conn *c)
 {
     size_t taken;
 
-    if (!client_conn_may_take_lines(c))
-        return;
     if (c->again) {
         client_lines_again(c);
         if (c->dead)
@@ -193,7 +191,12 @@ static void resume(struct client_conn *c)
  * The kernel tells once of what came, not in each turn of the loop until it was read (CLIENT-16):
  * of ten thousand that wait for their turn it would look at each in each of them. So that a socket
  * may hold something is kept here until a read found less than it had asked for. The end of a
- * stream may have come with the last bytes before it, and is told of with them. */
+ * stream may have come with the last bytes before it, and is told of with them.
+ *
+ * Less than was asked for is not always all: a reset may stand behind it, which libevent does not
+ * tell from bytes, and what is urgent, or comes with a descriptor, cuts a read short. Reading until
+ * there is nothing would cost a system call for each request; so who is quiet for a tick is read
+ * once more. */
 
 static void read_error(struct client_conn *c, int error)
 {
@@ -232,7 +235,7 @@ static void read_socket(struct client_conn *c)
         n = recv(c->fd, p->chunk, chunk, 0);
         if (n < 0) {
             if (errno == EAGAIN)
-                c->readable = false;
+                c->readable = c->unsure = false;
             else if (errno != EINTR)
                 read_error(c, errno);
             break;
@@ -244,8 +247,11 @@ static void read_socket(struct client_conn *c)
         }
         p->stats.bytes_in += (uint64_t)n;
         c->readable = (size_t)n == chunk || c->end_told;
+        c->unsure = !c->readable;
         if (!c->ending)
             take_chunk(c, (size_t)n);
+        else
+            client_turns_step(c, (size_t)n);
         if (c->dead || !c->readable || has_lines(c) || client_conn_over_limits(c))
             break;
         p->read_us = clock_mono_us();
@@ -274,7 +280,7 @@ void client_conn_serve(struct client_conn *c)
 {
     if (c->dead)
         return;
-    if (has_lines(c))
+    if (has_lines(c) && client_conn_may_take_lines(c))
         resume(c);
     else if (c->reading && c->readable)
         read_socket(c);
@@ -462,8 +468,10 @@ void client_conn_die(struct client_conn *c, const char *why)
     (void)event_del(c->ev_read);
     if (c->ev_write != NULL)
         (void)event_del(c->ev_write);
-    (void)close(take_fd(c->fd));
+    /* Its number may go to the next connection only when epoll has been told: libevent gathers what
+     * is to be told by number, and a link of a peer would be watched as this socket was. */
     list_remove(&c->dirty);
+    list_append(&p->closing, &c->dirty);
     list_remove(&c->turn);
     list_remove(&c->starved);
     list_remove(&c->node);
@@ -491,7 +499,7 @@ static bool longer_ago(uint64_t now_us, uint64_t since_us, uint64_t limit_us)
 }
 
 /* What stands still is closed: a line that does not end (CLIENT-2), output that nobody takes
- * (CLIENT-3). */
+ * (CLIENT-3). Of what is quiet the socket is looked at (CLIENT-16). */
 void client_conn_tick(struct client_conn *c, uint64_t now_us)
 {
     const struct client_port_conf *conf = &c->port->conf;
@@ -508,6 +516,11 @@ void client_conn_tick(struct client_conn *c, uint64_t now_us)
     else if (!waits)
         buf_reset(&c->out, 0);
     client_conn_account(c);
+    if (!c->dead && c->unsure && longer_ago(now_us, c->active_us, CLIENT_QUIET_US)) {
+        c->unsure = false;
+        c->readable = true;
+        client_conn_settle(c);
+    }
 }
 
 /* ---- the host's side ---- */
@@ -585,10 +598,17 @@ bool client_conn_peer(const struct client_conn *c, struct client_peer *ret)
     return c->is_local;
 }
 
+void client_conn_close_fd(struct client_conn *c)
+{
+    list_remove(&c->dirty);
+    if (c->fd >= 0)
+        (void)close(take_fd(c->fd));
+}
+
 gid_t *client_conn_groups(const struct client_conn *c, unsigned *ret_n)
 {
     *ret_n = 0;
-    return c->is_local && c->fd >= 0 ? net_local_groups(c->fd, ret_n) : NULL;
+    return c->is_local && !c->dead ? net_local_groups(c->fd, ret_n) : NULL;
 }
 
 void client_conn_set_mark(struct client_conn *c, uint64_t mark)

@@ -33,6 +33,7 @@ struct client_port {
     uint64_t held_us;
     uint64_t moved_us;       /* when the last of them was done, or the first came */
     struct event *ev_barred; /* owned: while somebody is barred, to see that nothing moves */
+    struct list closing;     /* conn.dirty: dead, and the descriptor is closed by the next flush */
     struct list dead;        /* freed by ev_work */
     struct list orphans;     /* dead, but a hold is out */
     struct list starved;     /* conn.starved: something waits for room */
@@ -89,11 +90,12 @@ struct client_conn {
     unsigned in_flight;
     unsigned n_held;
     unsigned n_too_long;
-    int fd; /* owned; -1 once dead */
+    int fd; /* owned; once it is dead of no use to anybody */
     bool dead;
     bool reading;  /* what its socket holds is wanted */
     bool readable; /* its socket may hold something: told, and not yet read to the end */
     bool end_told; /* likewise its end */
+    bool unsure;   /* not readable, but the last read did not find nothing */
     bool blocked;  /* ev_write is added */
     bool full;     /* its socket takes nothing, and has not told that it does again; if blocked */
     bool paused;   /* in_flight or CLIENT_OUT_BYTES_HIGH was reached, and the low mark not yet */
@@ -127,6 +129,8 @@ int client_conn_new(struct client_port *p, int fd, const struct client_origin *f
                     struct client_conn **ret_conn);
 void client_conn_die(struct client_conn *c, const char *why);
 void client_conn_free(struct client_conn *c);
+/* Of one that is dead. */
+void client_conn_close_fd(struct client_conn *c);
 /* It is its turn: hands up lines that were read before reading had to stop, or reads more. */
 void client_conn_serve(struct client_conn *c);
 void client_conn_write(struct client_conn *c, uint64_t now_us);

@@ -33,6 +33,7 @@ static void destroy(struct client_port *p)
 
         /* From here on it belongs to its holders alone; its events belong to a base that may go. */
         list_remove(&c->node);
+        client_conn_close_fd(c);
         event_free(c->ev_read);
         if (c->ev_write != NULL)
             event_free(c->ev_write);
@@ -171,6 +172,16 @@ static void relieve(struct client_port *p)
 
 /* ---- events ---- */
 
+/* Those whose descriptors are closed; the others in the next turn. */
+static void bury(struct client_port *p)
+{
+    if (!list_empty(&p->closing))
+        client_port_wake(p);
+    else
+        while (!list_empty(&p->dead))
+            client_conn_free(list_entry(p->dead.next, struct client_conn, node));
+}
+
 /* Once in a turn of the loop. A loop that was interrupted, or that sees to peers first, finds who
  * is readable only after this was due, and what they send makes it due again in the same turn.
  *
@@ -182,8 +193,7 @@ static void on_work(evutil_socket_t unused, short what, void *ctx)
     (void)unused;
     (void)what;
     client_port_enter(p);
-    while (!list_empty(&p->dead))
-        client_conn_free(list_entry(p->dead.next, struct client_conn, node));
+    bury(p);
     feed(p);
     if (p->had_turn) {
         client_port_wake(p);
@@ -375,6 +385,7 @@ int client_port_new(struct event_base *base, const char *addr, const struct clie
     for (unsigned i = 0; i < CLIENT_LEVELS; i++)
         list_init(&p->levels[i].list);
     list_init(&p->barred);
+    list_init(&p->closing);
     list_init(&p->dead);
     list_init(&p->orphans);
     list_init(&p->starved);
@@ -437,7 +448,7 @@ bool client_port_idle(const struct client_port *p)
     return true;
 }
 
-/* As far as one turn may go. Who has more than one piece is there again in the next. */
+/* As far as one turn may go. Who has more than one piece is there again with the next flush. */
 static void write_dirty(struct client_port *p)
 {
     const uint64_t now_us = clock_mono_us(); /* of all that is written at once */
@@ -467,6 +478,8 @@ void client_port_flush(struct client_port *p)
 {
     p->cost = 0;
     p->had_turn = false;
+    while (!list_empty(&p->closing))
+        client_conn_close_fd(list_entry(p->closing.next, struct client_conn, dirty));
     if (list_empty(&p->dirty) && list_empty(&p->starved) && !client_port_is_tight(p)) {
         p->sent = 0;
         return;

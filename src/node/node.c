@@ -619,7 +619,8 @@ static int start(struct node *n)
     node_compare_members(n);
     rc = open_loop(n);
     if (rc != 0) {
-        (void)err_say(rc, "cannot make the event loop");
+        (void)err_say(rc, "cannot make the event loop: no memory, or libevent has no epoll "
+                          "(EVENT_NOEPOLL is set?)");
         return node_fail("loop_failed", EXIT_IO_ERROR);
     }
     rc = engine_start_log_thread(n->engine, n->durable_fd);

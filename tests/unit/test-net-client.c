@@ -2357,6 +2357,110 @@ static void net_client__reset_while_owed(void **state)
     host_close(h);
 }
 
+/* What a read does not tell of is seen when the connection has been quiet (CLIENT-16): a reset that
+ * came with the bytes before it, */
+static void net_client__a_reset_behind_bytes_is_seen(void **state)
+{
+    const struct linger hard = {1, 0};
+    struct host *h = *state;
+    struct raw c;
+
+    host_open(h, &small);
+    host_connect(h, &c);
+    assert_int_equal(raw_send_some(&c, "a\n", 2), 2);
+    assert_int_equal(setsockopt(c.fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard)), 0);
+    raw_close(&c);
+    PUMP_UNTIL(&h->pump, h->n_lines == 1);
+    time_passes(CLIENT_QUIET_US + 1);
+    PUMP_UNTIL(&h->pump, h->n_closed == 1);
+    assert_non_null(strstr(h->why, "cannot read"));
+    host_close(h);
+}
+
+/* and what stands behind a byte that is urgent. */
+static void net_client__what_is_behind_an_urgent_byte_is_read(void **state)
+{
+    struct host *h = *state;
+    struct raw c;
+
+    host_open(h, &small);
+    host_connect(h, &c);
+    assert_int_equal(raw_send_some(&c, "a\n", 2), 2);
+    assert_int_equal(send(c.fd, "!", 1, MSG_OOB), 1);
+    assert_int_equal(raw_send_some(&c, "b\n", 2), 2);
+    PUMP_UNTIL(&h->pump, h->n_lines > 0);
+    time_passes(CLIENT_QUIET_US + 1);
+    PUMP_UNTIL(&h->pump, h->n_lines == 2);
+    assert_lines(h, "1:a\n2:b\n");
+    raw_close(&c);
+    host_close(h);
+}
+
+/* What is left of lines that were read before the one that ended it is of no use any more, and its
+ * end is waited for all the same. */
+static void net_client__one_that_lingers_is_read(void **state)
+{
+    static char text[200000];
+    struct host *h = *state;
+    struct raw c;
+
+    memset(text, 'x', sizeof(text));
+    memcpy(text, "{a}\n{b}\n{c}\n{d}\nGET / HTTP/1.1\n\n", 32);
+    host_open_strict(h, &small);
+    h->hold = true;
+    host_connect(h, &c);
+    (void)raw_send_some(&c, text, 5000);
+    PUMP_UNTIL(&h->pump, h->n_held == 4);
+    while (h->n_held > 0)
+        settle_one(h);
+    PUMP_UNTIL(&h->pump, h->n_foreign == 1);
+    raw_send(&h->pump, &c, text + 5000, sizeof(text) - 5000);
+    assert_int_equal(shutdown(c.fd, SHUT_WR), 0);
+    PUMP_UNTIL(&h->pump, h->n_closed == 1); /* and no time has passed */
+    PUMP_UNTIL(&h->pump, raw_read(&c));
+    assert_true(c.eof);
+    raw_close(&c);
+    host_close(h);
+}
+
+static void act_close_and_look(struct host *h, struct client_conn *c)
+{
+    const int before = dup(STDERR_FILENO);
+    int after;
+
+    (void)h;
+    assert_true(before >= 0);
+    (void)close(before);
+    client_conn_close(c, "enough");
+    after = dup(STDERR_FILENO);
+    assert_int_equal(after, before); /* the lowest that is free, and that of c is lower */
+    (void)close(after);
+}
+
+/* What is to be told to epoll is gathered by number (CLIENT-16). */
+static void net_client__a_number_is_free_when_epoll_was_told(void **state)
+{
+    struct host *h = *state;
+    struct raw c;
+    int before;
+    int after;
+
+    host_open(h, &small);
+    host_connect(h, &c);
+    before = dup(STDERR_FILENO);
+    (void)close(before);
+    h->inside = INSIDE_LINE;
+    h->act = act_close_and_look;
+    raw_send(&h->pump, &c, "a\n", 2);
+    PUMP_UNTIL(&h->pump, h->n_closed == 1);
+    pump_for(&h->pump, 3000);
+    after = dup(STDERR_FILENO);
+    (void)close(after);
+    assert_true(after < before);
+    raw_close(&c);
+    host_close(h);
+}
+
 static void net_client__quiesce(void **state)
 {
     struct host *h = *state;
@@ -2557,6 +2661,10 @@ int main(void)
         CASE(net_client__closes_another_inside),
         CASE(net_client__holds_outlive_the_connection),
         CASE(net_client__reset_while_owed),
+        CASE(net_client__a_reset_behind_bytes_is_seen),
+        CASE(net_client__what_is_behind_an_urgent_byte_is_read),
+        CASE(net_client__one_that_lingers_is_read),
+        CASE(net_client__a_number_is_free_when_epoll_was_told),
         CASE(net_client__quiesce),
         CASE(net_client__new_conf_is_for_new_connections),
         CASE(net_client__nodelay_and_cloexec),

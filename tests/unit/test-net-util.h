@@ -149,8 +149,14 @@ static inline void pump_on_tick(evutil_socket_t fd, short what, void *ctx)
 static inline void pump_init(struct pump *p, void (*turn)(void *ctx), void *ctx)
 {
     const struct timeval period = {0, 2000};
+    struct event_config *config;
 
-    p->base = event_base_new();
+    config = event_config_new();
+    assert_non_null(config);
+    /* As the daemon's loop has it. */
+    assert_int_equal(event_config_set_flag(config, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST), 0);
+    p->base = event_base_new_with_config(config);
+    event_config_free(config);
     assert_non_null(p->base);
     p->ev_tick = event_new(p->base, -1, EV_PERSIST, pump_on_tick, p->base);
     assert_non_null(p->ev_tick);
