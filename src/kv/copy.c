@@ -81,6 +81,25 @@ bool copying_runs(struct kv *kv)
     return runs;
 }
 
+bool copying_bar(struct kv *kv)
+{
+    struct copying *c = &kv->copying;
+    bool is_barred;
+
+    (void)pthread_mutex_lock(&c->lock);
+    is_barred = c->wake_fd < 0;
+    c->is_barred = is_barred;
+    (void)pthread_mutex_unlock(&c->lock);
+    return is_barred;
+}
+
+void copying_unbar(struct kv *kv)
+{
+    (void)pthread_mutex_lock(&kv->copying.lock);
+    kv->copying.is_barred = false;
+    (void)pthread_mutex_unlock(&kv->copying.lock);
+}
+
 void kv_copy_stop(struct kv *kv)
 {
     (void)pthread_mutex_lock(&kv->copying.lock);
@@ -162,7 +181,7 @@ static int begin(struct kv *kv, struct writer *w)
         return err_trace(rc);
     (void)pthread_mutex_lock(&c->lock);
     rid_assert(c->wake_fd < 0);
-    is_halted = c->is_halted;
+    is_halted = c->is_halted || c->is_barred;
     if (!is_halted) {
         c->was_ended = false;
         c->read_fd = fds[0];

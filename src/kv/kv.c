@@ -560,22 +560,11 @@ static int open_again(struct kv *kv)
     return long_enough ? 0 : kv_record_damaged(kv, record_meta_key, "the file became shorter");
 }
 
-/* LMDB goes on with nothing once it could not write a head, which is the last thing that a
- * transaction writes: MDB_PANIC. The file is what it was, or it is damaged, which shows; and what
- * it lacks is in memory (STATE-17). Beside a copy, which has it open, it is left alone: then it is
- * made again. */
-int kv_mend(struct kv *kv)
+static int begin_anew(struct kv *kv)
 {
     struct kv_meta meta = {0};
     int rc;
 
-    rid_assert(!kv->is_looking);
-    if (mdb_txn_renew(kv->read_txn) != MDB_PANIC) {
-        mdb_txn_reset(kv->read_txn);
-        return 0;
-    }
-    if (copying_runs(kv))
-        return 0;
     close_env(kv);
     scrub_forget_file(kv->scrub);
     range_forget_file(kv);
@@ -590,6 +579,26 @@ int kv_mend(struct kv *kv)
         return rc > 0 ? err_origin(-EBADMSG) : err_trace(rc);
     mdb_txn_reset(kv->read_txn);
     return 0;
+}
+
+/* LMDB goes on with nothing once it could not write a head, which is the last thing that a
+ * transaction writes: MDB_PANIC. The file is what it was, or it is damaged, which shows; and what
+ * it lacks is in memory (STATE-17). Beside a copy, which has it open, it is left alone: then it is
+ * made again. */
+int kv_mend(struct kv *kv)
+{
+    int rc;
+
+    rid_assert(!kv->is_looking);
+    if (mdb_txn_renew(kv->read_txn) != MDB_PANIC) {
+        mdb_txn_reset(kv->read_txn);
+        return 0;
+    }
+    if (!copying_bar(kv))
+        return 0;
+    rc = begin_anew(kv);
+    copying_unbar(kv);
+    return err_trace(rc);
 }
 
 /* The file that was prepared, under its new name. */

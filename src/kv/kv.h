@@ -249,7 +249,8 @@ uint32_t kv_copy_format(const struct kv *kv);
  * -errno. */
 int kv_copy(struct kv *kv, const struct kv_sink *sink);
 /* A copy that is under way, or one that begins before the next kv_copy_go(), ends soon with
- * KV_E_STOPPED. Any thread. The write side does so by itself when the map has to grow. */
+ * KV_E_STOPPED. Any thread. The write side does so by itself when the map has to grow, and none
+ * begins while it opens LMDB again. */
 void kv_copy_stop(struct kv *kv);
 void kv_copy_go(struct kv *kv);
 /* Reads a copy through, page by page, as a start reads the file (STATE-12). Any thread. 0;

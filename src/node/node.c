@@ -261,14 +261,17 @@ static int open_loop(struct node *n)
                                 EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
     n->base = event_base_new_with_config(config);
     event_config_free(config);
+    if (n->base == NULL)
+        return err_say(-EOPNOTSUPP, "libevent gives no loop on epoll: is EVENT_NOEPOLL set, or "
+                                    "memory or descriptors short?");
     /* Peers first, clients last, everything else between: libevent takes the class in the
      * middle for what has none (CLIENT-6). */
-    if (n->base != NULL && event_base_priority_init(n->base, NODE_PRIORITIES) != 0)
+    if (event_base_priority_init(n->base, NODE_PRIORITIES) != 0)
         return -ENOMEM;
     n->durable_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     n->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-    if (n->base == NULL || n->durable_fd < 0 || n->timer_fd < 0)
-        return -ENOMEM;
+    if (n->durable_fd < 0 || n->timer_fd < 0)
+        return err_say(-errno, "cannot make a descriptor of the event loop: %s", strerror(errno));
     n->durable_event = event_new(n->base, n->durable_fd, EV_READ | EV_PERSIST, on_durable, n);
     n->timer = event_new(n->base, n->timer_fd, EV_READ | EV_PERSIST, on_timer, n);
     if (n->durable_event == NULL || n->timer == NULL || event_add(n->durable_event, NULL) != 0 ||
@@ -619,8 +622,8 @@ static int start(struct node *n)
     node_compare_members(n);
     rc = open_loop(n);
     if (rc != 0) {
-        (void)err_say(rc, "cannot make the event loop: no memory, or libevent has no epoll "
-                          "(EVENT_NOEPOLL is set?)");
+        if (rc == -ENOMEM)
+            (void)err_say(rc, "cannot make the event loop: out of memory");
         return node_fail("loop_failed", EXIT_IO_ERROR);
     }
     rc = engine_start_log_thread(n->engine, n->durable_fd);

@@ -156,7 +156,8 @@ CASE(ridbench__failover_is_measured)
     (void)snprintf(ask, sizeof(ask), "%s/kill-it", c->dir);
     (void)snprintf(path, sizeof(path), "%s/ridbench.out", c->dir);
     (void)snprintf(command, sizeof(command),
-                   "[ \"$RIDBENCH_NODE\" ] && touch '%s' && while [ -e '%s' ]; do sleep 0.01; done",
+                   "[ \"$RIDBENCH_NODE\" ] && touch '%s' && for i in $(seq 6000); do "
+                   "[ -e '%s' ] || exit 0; sleep 0.01; done; exit 1",
                    ask, ask);
     pid = program_begin(argv, path);
     wait_until(access(ask, F_OK) == 0, "it to ask for the leader's end");

@@ -44,6 +44,7 @@ bool fail_env_sync;
 bool skip_fsync;
 ino_t opened_ino;
 unsigned n_env_opens;
+void (*on_env_open)(void);
 
 static void event(const char *what, const char *name)
 {
@@ -119,6 +120,8 @@ int __wrap_mdb_env_open(MDB_env *env, const char *path, unsigned flags, mdb_mode
         _exit(CRASHED);
     opened_ino = stat(data, &st) == 0 ? st.st_ino : 0;
     n_env_opens++;
+    if (on_env_open != NULL)
+        on_env_open();
     event("open", "");
     return __real_mdb_env_open(env, path, flags, mode);
 }
@@ -183,6 +186,7 @@ int setup(void **state)
     fail_with = 0;
     crash_at = 0;
     fail_commit = 0;
+    on_env_open = NULL;
     fail_env_sync = false;
     skip_fsync = false;
     *state = f;

@@ -33,6 +33,7 @@ extern bool fail_env_sync;
 extern bool skip_fsync;  /* for tests that open a thousand times */
 extern ino_t opened_ino; /* of data.mdb when LMDB was last given it; 0: it made it */
 extern unsigned n_env_opens;
+extern void (*on_env_open)(void); /* NULL: nothing; called before LMDB opens its file */
 
 #define CRASHED 99 /* status of a process that crash_at ended */
 

@@ -563,6 +563,27 @@ ssize_t pwrite(int fd, const void *data, size_t len, off_t offset)
     return syscall(SYS_pwrite64, fd, data, len, offset);
 }
 
+static struct kv *mended;
+static unsigned n_refused;
+
+static int no_sink(void *ctx, const void *data, size_t len)
+{
+    (void)ctx;
+    (void)data;
+    (void)len;
+    fail_msg("%s", "a copy of a file that nobody has open");
+    return -1;
+}
+
+/* As the thread of the copies may, at this very moment. */
+static void begin_a_copy(void)
+{
+    const struct kv_sink sink = {.write = no_sink};
+
+    assert_int_equal(kv_copy(mended, &sink), KV_E_STOPPED);
+    n_refused++;
+}
+
 /* LMDB takes its file for unusable from then on. What was applied is there, nothing is damaged, and
  * it goes into the file when there is room (SPACE-13). */
 static void kv_memtable__a_head_that_could_not_be_written_is_no_damage(void **state)
@@ -576,9 +597,16 @@ static void kv_memtable__a_head_that_could_not_be_written_is_no_damage(void **st
     for (unsigned i = 0; i < 3; i++) {
         const raft_index index = write_many(f, 200, 100, 10);
         const unsigned before = n_heads_failed;
+        struct bytes copy = {0};
 
         fail_heads = true;
+        mended = f->kv;
+        on_env_open = begin_a_copy;
         assert_int_equal(kv_flush(f->kv), KV_E_FULL);
+        on_env_open = NULL;
+        assert_int_equal(n_refused, i + 1);
+        take_copy(f->kv, &copy); /* it is open again */
+        free(copy.data);
         check_value(f, "k99", "1111111111", 100, index, 2 * (i + 2));
         assert_int_equal(kv_flush(f->kv), KV_E_FULL);
         fail_heads = false;
