@@ -87,6 +87,7 @@ struct memory {
     struct budget replies;  /* not yet taken by the client */
     struct budget requests; /* lines that are not whole, requests that wait or are under way */
     struct budget commands; /* of writes that wait or are proposed */
+    size_t kept;            /* of each, for requests of connections that have few under way */
 };
 
 void memory_init(struct memory *m, size_t limit);
@@ -96,6 +97,7 @@ bool memory_is_tight(const struct memory *m);
 
 /* The accounts of one connection. */
 struct memory_conn {
+    const struct memory *memory; /* NULL: unbounded */
     struct budget replies;
     struct budget requests;
     struct budget commands;
@@ -104,6 +106,8 @@ struct memory_conn {
 
 /* m NULL: counted, and bounded by nothing but the connection's own marks. */
 void memory_conn_init(struct memory_conn *c, struct memory *m);
+/* May so many bytes of a request, and of its command, be held now? To be charged by who asked. */
+bool memory_conn_may_hold(const struct memory_conn *c, size_t request, size_t command);
 /* May a reply of so many bytes be written into out now? Yes: it is charged, roughly, until the
  * owner of out says what it came to. No: this is remembered in c->waits. */
 bool memory_conn_may_reply(struct memory_conn *c, const struct buf *out, size_t bytes);

@@ -460,6 +460,8 @@ static_assert(REPLY_BYTES_MAX <= CLIENT_OUT_BYTES_LOW, "below the low mark any r
 #define CLIENT_HELD_BYTES_HIGH (8u << 20)
 #define CLIENT_HELD_BYTES_LOW  (2u << 20)
 static_assert(REQUEST_BYTES_MAX < CLIENT_HELD_BYTES_HIGH, "one request never stops its own");
+/* Of a connection that counts as having few requests under way: four or five of one key. */
+#define CLIENT_HELD_BYTES_FREE (8u << 10)
 /* [limits] memory: what clients may cost this process in all; the most is what one machine may
  * have, the least what a few connections need. Beyond it requests are `overloaded`. */
 #define MEMORY_BYTES_DEFAULT ((uint64_t)256 << 20)
@@ -477,6 +479,10 @@ static_assert(REQUEST_BYTES_MAX < CLIENT_HELD_BYTES_HIGH, "one request never sto
 #define MEMORY_COMMANDS_PERCENT 50u
 /* Replies and commands together, with what only those who owe nothing may take. */
 #define MEMORY_BULK_PERCENT 90u
+/* Of the whole, of requests and of commands: what only requests of connections that have few under
+ * way may take (CLIENT-14). */
+#define MEMORY_KEPT_PERCENT 5u
+static_assert(MEMORY_BULK_PERCENT + MEMORY_KEPT_PERCENT < 100u, "others may have requests, too");
 /* Used for more than this it is tight: little is read at once, and who owes most goes if it has not
  * read for MEMORY_QUIET_US; looked at this often. */
 #define MEMORY_TIGHT_PERCENT 85u

@@ -150,7 +150,7 @@ static bool no_memory_for_line(const struct client_conn *c, size_t len)
     const size_t after = buf_size_with(&c->line, len);
 
     return after > CLIENT_LINE_FREE_BYTES && after > c->line.size &&
-           !budget_may(&c->memory.requests, after - c->line.size);
+           !memory_conn_may_hold(&c->memory, after - c->line.size, 0);
 }
 
 static void line_overloaded(struct client_conn *c)

@@ -124,9 +124,7 @@ struct request *service_request_new(struct service_conn *c, const struct wire_re
     struct request *req = NULL;
     const size_t cost = cost_of(q);
 
-    if (c->memory != NULL &&
-        (!budget_may(c->memory->requests.up, cost) ||
-         (command_bytes > 0 && !budget_may(c->memory->commands.up, command_bytes)))) {
+    if (c->memory != NULL && !memory_conn_may_hold(c->memory, cost, command_bytes)) {
         refuse_overloaded(c, q);
         return NULL;
     }

@@ -652,6 +652,69 @@ static void base__memory_keeps_room_for_who_owes_nothing(void **state)
     assert_true(memory_conn_has_room(&good, &empty));
 }
 
+static void base__memory_keeps_room_for_who_has_few_requests(void **state)
+{
+    const size_t few = CLIENT_HELD_BYTES_FREE / 2;
+    const size_t mib = (size_t)1 << 20;
+    struct memory m;
+    struct memory_conn slow;
+    struct memory_conn many;
+    struct memory_conn good;
+    cleanup_buf struct buf empty = BUF_INIT;
+
+    (void)state;
+    memory_init(&m, 100 * mib);
+    assert_int_equal(m.kept, 5 * mib);
+    memory_conn_init(&slow, &m);
+    memory_conn_init(&many, &m);
+    memory_conn_init(&good, &m);
+    /* The whole: by replies that are not read, and requests that wait for them. */
+    budget_set(&slow.replies, m.bulk.limit);
+    budget_set(&many.requests, m.all.limit - m.kept - m.all.used);
+    assert_false(memory_conn_may_hold(&many, 1, 0));
+    assert_false(memory_conn_may_reply(&good, &empty, few));
+    assert_true(memory_conn_may_hold(&good, few, 0));
+    assert_true(memory_conn_may_hold(&good, few, few)); /* a command, too */
+    assert_false(memory_conn_may_hold(&good, few, few + 1));
+    budget_set(&good.requests, few);
+    assert_true(memory_conn_may_hold(&good, few, 0));
+    assert_false(memory_conn_may_hold(&good, few + 1, 0));
+    budget_set(&good.commands, 1);
+    assert_false(memory_conn_may_hold(&good, few, 0));
+    budget_set(&good.commands, 0);
+    budget_set(&good.requests, 0);
+    /* Replies leave it, too, of whatever kind the whole is full. */
+    budget_set(&many.requests, m.requests.limit - m.kept);
+    budget_set(&slow.replies, m.all.limit - m.kept - many.requests.used);
+    assert_true(budget_may(&m.bulk, few));
+    assert_false(memory_conn_may_reply(&good, &empty, few));
+    assert_true(memory_conn_may_hold(&good, few, few));
+    /* And an end is an end. */
+    budget_set(&slow.commands, m.all.limit - m.all.used - few);
+    assert_true(memory_conn_may_hold(&good, few, 0));
+    assert_false(memory_conn_may_hold(&good, few, 1));
+    budget_set(&slow.commands, 0);
+    budget_set(&slow.replies, 0);
+    /* One kind. */
+    budget_set(&many.requests, m.requests.limit - m.kept);
+    assert_false(memory_conn_may_hold(&many, 1, 0));
+    assert_true(memory_conn_may_hold(&good, few, few));
+    budget_set(&many.requests, m.requests.limit - 1);
+    assert_false(memory_conn_may_hold(&good, few, 0));
+    budget_set(&many.requests, 0);
+    budget_set(&many.commands, m.commands.limit - m.kept);
+    assert_false(memory_conn_may_hold(&many, 1, 1));
+    assert_true(memory_conn_may_hold(&many, 1, 0));
+    assert_true(memory_conn_may_hold(&good, 1, few));
+    budget_set(&many.commands, m.commands.limit - 1);
+    assert_false(memory_conn_may_hold(&good, 1, few));
+    budget_set(&many.commands, 0);
+    assert_int_equal(m.all.used, 0);
+    /* Without a whole: anything. */
+    memory_conn_init(&good, NULL);
+    assert_true(memory_conn_may_hold(&good, SIZE_MAX / 4, SIZE_MAX / 4));
+}
+
 struct sleeper {
     struct worker worker;
     sem_t woke;
@@ -722,6 +785,7 @@ int main(void)
         cmocka_unit_test(base__budgets_are_charged_all_the_way_up),
         cmocka_unit_test(base__a_worker_wakes_once_for_each_kick),
         cmocka_unit_test(base__memory_keeps_room_for_who_owes_nothing),
+        cmocka_unit_test(base__memory_keeps_room_for_who_has_few_requests),
     };
 
     return cmocka_run_group_tests_name("base", tests, NULL, NULL);
