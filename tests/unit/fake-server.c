@@ -136,6 +136,14 @@ static const struct fake_step *take_line(struct connection *c, const char *line)
     return found;
 }
 
+/* What a request takes, so that those who answer are alike however busy the machine is. */
+static void take_time(void)
+{
+    const struct timespec time = {.tv_nsec = 2000000};
+
+    (void)nanosleep(&time, NULL);
+}
+
 /* False: close the connection. */
 static bool answer(struct connection *c, const char *line)
 {
@@ -146,6 +154,10 @@ static bool answer(struct connection *c, const char *line)
     if (step == NULL)
         return true;
     switch (step->action) {
+    case FAKE_REPLY_IN_TURN:
+        take_time();
+        send_reply(fd, step->reply, line, SIZE_MAX);
+        return true;
     case FAKE_REPLY:
     case FAKE_REPLY_AFTER:
         send_reply(fd, step->reply, line, SIZE_MAX);

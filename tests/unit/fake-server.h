@@ -17,9 +17,10 @@ enum fake_action {
     FAKE_CLOSE,           /* no answer: end of file */
     FAKE_SILENT,          /* no answer, the connection stays */
     FAKE_STALL, /* no answer, and nothing is read until fake_stop() or fake_go_on(), not even the end */
-    FAKE_FLOOD,           /* 2 MiB without a newline */
-    FAKE_HOLD,            /* none until fake_answer() */
-    FAKE_REPLY_AFTER,     /* as FAKE_REPLY, from when the step behind it in the list was taken */
+    FAKE_FLOOD,         /* 2 MiB without a newline */
+    FAKE_HOLD,          /* none until fake_answer() */
+    FAKE_REPLY_IN_TURN, /* as FAKE_REPLY, each of a connection two milliseconds after the other */
+    FAKE_REPLY_AFTER,   /* as FAKE_REPLY, from when the step behind it in the list was taken */
 };
 
 struct fake_step {

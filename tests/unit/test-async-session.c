@@ -499,7 +499,7 @@ static void spread__reads_go_everywhere_and_writes_to_the_leader(void **state)
     static const struct fake_step steps[] = {{"\"write\"", FAKE_REPLY, WRITE_OK, 0},
                                              {"\"read_index\"", FAKE_REPLY, READ_OK, 0},
                                              {"\"ping\"", FAKE_REPLY, PONG, 0},
-                                             {NULL, FAKE_REPLY, FOLLOWER_OK, 0}};
+                                             {NULL, FAKE_REPLY_IN_TURN, FOLLOWER_OK, 0}};
     struct fake_server *s[3];
     struct ridd *c;
     struct seen seen;
@@ -640,10 +640,10 @@ static void spread__busy_with_writes_is_no_matter_for_reads(void **state)
     static const struct fake_step busy_steps[] = {
         {"\"write\"", FAKE_REPLY, ERROR("busy", 11, true), 0},
         {"\"ping\"", FAKE_REPLY, PONG, 0},
-        {NULL, FAKE_REPLY, FOLLOWER_OK, 0}};
+        {NULL, FAKE_REPLY_IN_TURN, FOLLOWER_OK, 0}};
     static const struct fake_step steps[] = {{"\"write\"", FAKE_REPLY, WRITE_OK, 0},
                                              {"\"ping\"", FAKE_REPLY, PONG, 0},
-                                             {NULL, FAKE_REPLY, FOLLOWER_OK, 0}};
+                                             {NULL, FAKE_REPLY_IN_TURN, FOLLOWER_OK, 0}};
     struct fake_server *s[2] = {fake_start(STEPS(busy_steps)), fake_start(STEPS(steps))};
     struct ridd *c = open_many(s, 2, PATIENCE_MS, RIDD_FLAG_SPREAD);
     struct ridd_retry never = {.max_retries = RIDD_NONE};
