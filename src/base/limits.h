@@ -720,15 +720,19 @@ static_assert(KEY_BYTES_MAX <= LMDB_KEY_BYTES_MAX, "LMDB must take every key");
 /* Read transactions open at once; beyond it one more fails. The loop opens one at a time,
  * and a copy has one. */
 #define KV_READERS_DEFAULT 16u
-/* What was applied is stored when it is so many entries; so many a start applies again at most, in
- * some tens of milliseconds, and on a full disk more. */
+/* What was applied is stored when it is so many entries; twice as many a start applies again at
+ * most, in some tens of milliseconds, and on a full disk more. */
 #define KV_UNSTORED_MAX 16384u
 /* Or when it is so many keys, or bytes of them and their records. Where the state has more pages
- * than this each key stands on one of its own, and fewer are stored at once: some milliseconds of
- * the loop in either case. */
-#define KV_MEMTABLE_KEYS  4096u
-#define KV_MEMTABLE_PAGES 1024u
-#define KV_MEMTABLE_BYTES (4u << 20)
+ * than this each key stands on one of its own, and there is less to be won by more of them. */
+#define KV_MEMTABLE_KEYS        8192u
+#define KV_MEMTABLE_KEYS_SPREAD 1024u
+#define KV_MEMTABLE_PAGES       1024u
+#define KV_MEMTABLE_BYTES       (4u << 20)
+/* It is put into the file in steps, each of so much time of the loop, and as much more as it takes
+ * to have all of it there when what comes meanwhile fills two thirds of the next memtable. */
+#define KV_FLUSH_STEP_US 300u
+#define KV_FLUSH_PACE    1.5
 /* Or when it would need this part of the blocks that were taken ahead: so many keys share a page,
  * of those that are new. */
 #define KV_MEMTABLE_AHEAD_PART    3u

@@ -74,8 +74,9 @@ struct engine_state {
     int (*apply_get)(void *ctx, struct wire_slice key, struct command_value *ret_value);
     int (*commit)(void *ctx);
     void (*abort)(void *ctx);
-    /* kv_flush(), kv_is_ahead(). Both NULL: what was committed can be copied. */
+    /* kv_flush(), kv_flush_step(), kv_is_ahead(). All NULL: what was committed can be copied. */
     int (*flush)(void *ctx);
+    int (*flush_step)(void *ctx, raft_index up_to, bool *ret_more);
     bool (*is_ahead)(void *ctx);
     int (*read_begin)(void *ctx, struct raft_entry_id *ret_last_applied);
     int (*get)(void *ctx, struct wire_slice key, struct command_value *ret_value);

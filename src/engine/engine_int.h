@@ -407,6 +407,7 @@ struct engine {
     struct snapshots snap;
     struct members members;
     uint64_t ahead_due_us; /* the file of the state is stored then; 0: it lacks nothing */
+    raft_index ahead_to;   /* it is, up to this entry; 0: not begun */
     bool front_goes;       /* without a log thread: the store has more to prepare, or to remove */
     uint64_t share_us;     /* of a turn: for taking in what waits in the links */
     struct leaders leaders;
@@ -481,6 +482,9 @@ void engine_state_damaged(struct engine *e, const char *why);
 /* ahead.c: what was applied is in the file. False: there is no room, or the state is damaged, which
  * was seen to, or the node is at its end. */
 bool engine_flush(struct engine *e);
+/* The same for what was applied up to that entry, a step of it. False: also, there is more; ask
+ * again. */
+bool engine_flush_to(struct engine *e, raft_index index);
 void engine_ahead_turn(struct engine *e, uint64_t now_us);
 
 /* kv_shown_index(); 0: of this state nobody says so. */

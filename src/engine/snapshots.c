@@ -293,7 +293,7 @@ static void drop_front(struct engine *e)
         return;
     }
     /* What the file lacks stands in the log (STATE-17). */
-    if (!engine_flush(e))
+    if (!engine_flush_to(e, base.index))
         return;
     /* The core first: it asks for nothing any more that is about to go. */
     replica_compact(e->replica, base.index);

@@ -38,6 +38,11 @@ static int state_flush(void *ctx)
     return kv_flush(ctx);
 }
 
+static int state_flush_step(void *ctx, raft_index up_to, bool *ret_more)
+{
+    return kv_flush_step(ctx, up_to, ret_more);
+}
+
 static bool state_is_ahead(void *ctx)
 {
     return kv_is_ahead(ctx);
@@ -178,6 +183,7 @@ void engine_state_of_kv(struct kv *kv, struct engine_state *ret)
                                  .commit = state_commit,
                                  .abort = state_abort,
                                  .flush = state_flush,
+                                 .flush_step = state_flush_step,
                                  .is_ahead = state_is_ahead,
                                  .read_begin = state_read_begin,
                                  .get = state_get,

@@ -64,7 +64,7 @@ void kv_memtable_value(const struct memtable_entry *e, struct command_value *ret
 
 int kv_value_get(struct kv *kv, struct wire_slice key, struct command_value *ret, bool *ret_in_file)
 {
-    const struct memtable_entry *e = memtable_find(&kv->memtable, key);
+    const struct memtable_entry *e = kv_memtable_find(kv, key);
     MDB_val v;
     int rc;
 
@@ -301,7 +301,7 @@ static int apply_command(struct kv *kv, const struct raft_entry *e, struct comma
     return c.first != 0 ? kv_session_write(kv, &c, result) : kv_apply_write(kv, &c, result);
 }
 
-/* Nobody writes the file but kv_flush_pending(): a transaction of LMDB holds from one to the next,
+/* Nobody writes the file but flush.c: a transaction of LMDB holds from one commit to the next,
  * with what was looked at of its head (STATE-15). */
 static int look_begin(struct kv *kv, const char *what)
 {
@@ -418,19 +418,6 @@ static void keep(struct kv *kv)
     kv_publish(kv);
 }
 
-/* What was written of late is asked for again before long, and written again: until the next time
- * it is found without the file. */
-static void set_aside(struct kv *kv)
-{
-    const struct memtable stored = kv->memtable;
-
-    memtable_clear(&kv->flushed);
-    kv->memtable = kv->flushed;
-    kv->flushed = stored;
-    if (kv->conf.memtable_keys != 0)
-        memtable_clear(&kv->flushed);
-}
-
 /* 0: file and memory are one. */
 static int flush_pending(struct kv *kv)
 {
@@ -439,7 +426,6 @@ static int flush_pending(struct kv *kv)
     if (rc != 0)
         return err_trace(rc);
     keep(kv);
-    set_aside(kv);
     return 0;
 }
 
@@ -454,23 +440,27 @@ static int flush_or_undo(struct kv *kv)
 
 int kv_commit(struct kv *kv)
 {
-    int rc;
+    bool is_full;
+    int rc = 0;
 
     rid_assert(kv->applying);
     rid_assert(!kv->write_failed);
     kv->applying = false;
-    if (!kv_flush_is_due(kv)) {
-        keep(kv);
-        return 0;
-    }
-    rc = flush_pending(kv);
-    if (rc == KV_E_FULL && !kv->wrote) {
-        keep(kv);
-        return 0;
-    }
-    if (rc != 0)
+    if (kv_flush_is_due(kv))
+        return err_trace(flush_or_undo(kv));
+    is_full = kv_memtable_is_full(kv);
+    if (kv->wrote || !kv->immutable.has_failed) /* what changes nothing asks a full disk once */
+        rc = kv_flush_some(kv, is_full);
+    if (rc == KV_E_FULL && !kv->wrote)
+        rc = 0;
+    if (rc != 0) {
         undo(kv);
-    return err_trace(rc);
+        return err_trace(rc);
+    }
+    keep(kv);
+    if (is_full && !kv->immutable.is_there)
+        kv_memtable_freeze(kv);
+    return 0;
 }
 
 int kv_flush(struct kv *kv)

@@ -49,24 +49,27 @@ static int load_one(struct kv *kv, struct wire_slice key, const unsigned char *r
 static int load_stored(struct kv *kv, const MDB_val *k, const MDB_val *v)
 {
     const struct wire_slice key = {k->mv_data, k->mv_size};
-    const struct memtable_entry *e = memtable_find(&kv->memtable, key);
+    const struct memtable_entry *e = kv_memtable_find(kv, key);
 
     if (e == NULL)
         return load_one(kv, key, v->mv_data, v->mv_size);
     return e->record != NULL ? load_one(kv, key, e->record, e->record_len) : 0;
 }
 
-/* Those that were opened since: the memtable has them in their order. */
-static int load_new(struct kv *kv)
+/* Those that were opened since: a memtable has them in their order, and a newer one what became of
+ * them. */
+static int load_new(struct kv *kv, const struct memtable *m)
 {
-    const struct memtable *m = &kv->memtable;
     uint64_t client;
     int rc = 0;
 
     for (unsigned i = 0; rc == 0 && i < m->n; i++) {
         const struct memtable_entry *e = m->entries[i];
 
-        if (!e->is_stored && e->record != NULL && session_key_get(memtable_key(e), &client))
+        if (e->is_stored || !session_key_get(memtable_key(e), &client))
+            continue;
+        e = kv_memtable_find(kv, memtable_key(e));
+        if (e->record != NULL)
             rc = load_one(kv, memtable_key(e), e->record, e->record_len);
     }
     return rc;
@@ -91,7 +94,9 @@ static int load_all(struct kv *kv, MDB_cursor *cursor)
     }
     if (rc == 0 && code != 0 && code != MDB_NOTFOUND)
         return err_trace(kv_lmdb_fatal(kv, code, "read the sessions"));
-    return rc != 0 ? rc : load_new(kv);
+    if (rc == 0) /* each has another number, so that none is in both */
+        rc = load_new(kv, &kv->immutable.table);
+    return rc != 0 ? rc : load_new(kv, &kv->memtable);
 }
 
 /* Number and bytes stand in the meta record as well: a way through the tree that misses one is

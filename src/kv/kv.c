@@ -39,6 +39,7 @@ static void close_env(struct kv *kv)
     kv_look_end(kv);
     if (kv->read_txn != NULL)
         mdb_txn_abort(take_ptr(kv->read_txn));
+    kv_flush_abort(kv);
     if (kv->env != NULL)
         mdb_env_close(take_ptr(kv->env));
 }
@@ -56,6 +57,7 @@ static void kv_free(struct kv *kv)
     range_forget_file(kv);
     absent_forget_file(&kv->absent);
     memtable_done(&kv->memtable);
+    memtable_done(&kv->immutable.table);
     memtable_done(&kv->flushed);
     kv_clear_leavings(kv);
     (void)pthread_mutex_destroy(&kv->leavings_lock);
@@ -208,6 +210,7 @@ static struct kv *kv_new(const struct kv_conf *conf)
     (void)pthread_rwlock_init(&kv->map_lock, NULL);
     copying_init(&kv->copying);
     memtable_init(&kv->memtable);
+    memtable_init(&kv->immutable.table);
     memtable_init(&kv->flushed);
     kv->map_bytes_max = conf->map_bytes_max;
     kv->incarnation = conf->incarnation;
@@ -405,6 +408,9 @@ static void forget_file(struct kv *kv)
     kv->committed = (struct kv_meta){0};
     kv->stored = kv->committed;
     memtable_clear(&kv->memtable);
+    memtable_clear(&kv->immutable.table);
+    kv->immutable.is_there = false;
+    kv->immutable.has_failed = false;
     memtable_clear(&kv->flushed);
     kv->committed_ring = (struct digest_ring){0};
     kv->pending_ring = kv->committed_ring;
@@ -697,7 +703,7 @@ struct kv_opening kv_get_opening(const struct kv *kv)
 
 bool kv_is_ahead(const struct kv *kv)
 {
-    return kv->stored.last_applied.index != kv->committed.last_applied.index;
+    return kv->env != NULL && kv->stored.last_applied.index != kv->committed.last_applied.index;
 }
 
 struct raft_entry_id kv_last_applied(const struct kv *kv)

@@ -61,9 +61,12 @@ struct kv_conf {
     uint64_t incarnation;
     uint16_t group; /* whose state it is: one group exists, 0; another one has a file of its own */
     unsigned readers_max; /* 0: 16 */
-    /* The most keys that were applied and are not in the file; 0: as many as are good for speed,
+    /* So many keys that were applied go into the file together; 0: as many as are good for speed,
      * and those that were stored last are found without it. 1: after each kv_commit() all are. */
     unsigned memtable_keys;
+    /* So many of them with each kv_commit(), and more where that is too slow; 0: in a share of the
+     * turn's time. A simulator, which is to do the same again, gives a number. */
+    unsigned step_keys;
     const char *boot_id; /* NULL: the kernel's; a test gives its own, 36 characters */
 };
 enum kv_trust { KV_TRUSTED_SAME_BOOT, KV_TRUSTED_CLEAN, KV_NEW, KV_REBUILD };
@@ -93,7 +96,8 @@ raft_index kv_shown_index(const struct kv *kv);
  * (STATE-17): the log reaches it, and what is read before it is applied again is of before what was
  * shown. 0: nothing says so. Known until the machine stops. Write side. */
 raft_index kv_witness_index(const struct kv *kv);
-/* Something was applied that the file does not hold. Write side. */
+/* Something was applied that the file does not hold; not while there is none, between a
+ * kv_rebuild() that found no room and the next. Write side. */
 bool kv_is_ahead(const struct kv *kv);
 /* Of the last commit. Write side. */
 struct raft_entry_id kv_last_applied(const struct kv *kv);
@@ -121,8 +125,8 @@ struct kv_scrub_progress {
 /* Reads about so many bytes more, one long value or page at least, and nothing that is not in
  * memory (unless it did not come for a long time). A pass that reaches the end compares number of
  * keys and digest, added up from the pages, with the running ones; the next call begins a new one.
- * 0; KV_E_DAMAGED with err_text(): the file is distrusted; -errno. No write transaction may be
- * open. Write side. */
+ * 0; KV_E_DAMAGED with err_text(): the file is distrusted; -errno. Not between kv_begin() and its
+ * end. Write side. */
 int kv_scrub_step(struct kv *kv, size_t bytes, struct kv_scrub_progress *ret);
 /* The pass at hand is dropped: the next step begins one, all of which reads the file as it is from
  * now on. */
@@ -154,6 +158,10 @@ void kv_abort(struct kv *kv);
 /* All that was applied is in the file now. No transaction may be open. 0; KV_E_FULL: it is not, and
  * nothing is lost; -errno. */
 int kv_flush(struct kv *kv);
+/* The same for what was applied up to that entry, a part of it, in a part of a turn's time.
+ * *ret_more: it is to be called again. No transaction may be open. 0; KV_E_FULL: as above, and the
+ * next call begins anew; -errno. */
+int kv_flush_step(struct kv *kv, raft_index up_to, bool *ret_more);
 
 /* ---- read: one transaction per batch of reads, ended in the same callback ---- */
 int kv_read_begin(struct kv *kv, struct raft_entry_id *ret_last_applied);

@@ -25,6 +25,16 @@ struct kv_meta {
     struct kv_sessions sessions;
 };
 
+/* A memtable that was full, and is put into the file in steps (flush.c). */
+struct immutable {
+    struct memtable table; /* empty unless is_there */
+    struct kv_meta meta;   /* as of the last entry that is in it */
+    bool is_there;
+    bool has_failed; /* the last step has: there is no room for it */
+    MDB_txn *txn;    /* owned; NULL: none is open */
+    unsigned n_put;  /* of its entries, into txn */
+};
+
 struct kv {
     struct kv_conf conf; /* a copy without its texts */
     char *dir;           /* owned */
@@ -47,12 +57,15 @@ struct kv {
     bool is_looking;
 
     /* Write side. */
-    bool applying;            /* between kv_begin() and kv_commit() */
-    bool write_failed;        /* the transaction can only be aborted */
-    struct memtable memtable; /* what the file does not hold yet */
-    struct memtable flushed;  /* what it was given last: the file has the same */
-    struct kv_meta stored;    /* as the file has it */
-    uint64_t used_bytes;      /* of it, and pages with keys */
+    bool applying;     /* between kv_begin() and kv_commit() */
+    bool write_failed; /* the transaction can only be aborted */
+    /* What the file does not hold yet, the newest first; and what it was given last: the file has
+     * the same. */
+    struct memtable memtable;
+    struct immutable immutable;
+    struct memtable flushed;
+    struct kv_meta stored; /* as the file has it */
+    uint64_t used_bytes;   /* of it, and pages with keys */
     uint64_t leaf_pages;
     struct kv_meta committed;
     struct kv_meta pending; /* equals committed outside a transaction */
@@ -190,11 +203,22 @@ int kv_mend(struct kv *kv);
 
 /* ---- flush.c ---- */
 
-/* All that was applied, kv->pending, should be in the file now. */
+/* As it was applied last and the file does not hold it yet; NULL: the file has the newest. */
+const struct memtable_entry *kv_memtable_find(const struct kv *kv, struct wire_slice key);
+/* The memtable should become immutable. */
+bool kv_memtable_is_full(const struct kv *kv);
+/* All of it is committed, and what was immutable is stored: it takes that place, and is empty. */
+void kv_memtable_freeze(struct kv *kv);
+/* All that was applied, kv->pending, must be in the file now. */
 bool kv_flush_is_due(const struct kv *kv);
-/* It is: one transaction. The memtable is as it was, and what was pending not committed yet. 0;
- * KV_E_FULL, -errno: the file is as it was. */
+/* It is, in transactions of its own: what is immutable, and the memtable. 0; KV_E_FULL, -errno: of
+ * both what is not in the file is as it was, and what was pending not committed yet. */
 int kv_flush_pending(struct kv *kv);
+/* A step with what is immutable, or all of it that is left. 0; KV_E_FULL: only for all of it, and
+ * it stays; -errno. */
+int kv_flush_some(struct kv *kv, bool is_whole);
+/* What is immutable is begun anew by the next step. */
+void kv_flush_abort(struct kv *kv);
 
 /* Pages in use below txn, not counting those that are free to be used again, into kv. */
 int kv_used_bytes(struct kv *kv, MDB_txn *txn);

@@ -7,8 +7,8 @@
  * the record in front of the first place, all that are given, and the first one behind the range
  * are read whole (SCAN-2).
  *
- * What is not in the file yet stands in the memtable; the two are read side by side, and where both
- * have a key the memtable is right. */
+ * What is not in the file yet stands in the memtables; all are read side by side, and where more
+ * than one has a key the newest is right. */
 #include <errno.h>
 
 #include "base/assert.h"
@@ -46,18 +46,16 @@ static int fail(struct kv *kv, int rc)
 }
 
 /* Those that are not in the file yet, in their order. */
-static int seek_fresh(struct kv *kv)
+static int seek_fresh(struct kv *kv, struct memtable *m, struct range_fresh *f)
 {
-    struct memtable *m = &kv->memtable;
-    struct range *r = &kv->range;
+    const struct command_range *of = kv->range.of;
 
     if (!memtable_sort(m))
         return err_origin(err_say(-ENOMEM, "cannot read a range: out of memory"));
-    r->at = memtable_before(m, r->of->from);
-    r->n_fresh = memtable_before(m, r->of->to);
-    if (r->of->behind && r->at < r->n_fresh &&
-        memtable_compare(memtable_key(m->sorted[r->at]), r->of->from) == 0)
-        r->at++;
+    *f = (struct range_fresh){m, memtable_before(m, of->from), memtable_before(m, of->to)};
+    if (of->behind && f->at < f->end &&
+        memtable_compare(memtable_key(m->sorted[f->at]), of->from) == 0)
+        f->at++;
     return 0;
 }
 
@@ -73,7 +71,9 @@ int kv_seek(struct kv *kv, const struct command_range *range)
     r->of = range;
     r->has_item = false;
     r->is_read = false;
-    rc = seek_fresh(kv);
+    rc = seek_fresh(kv, &kv->memtable, &r->fresh[0]);
+    if (rc == 0)
+        rc = seek_fresh(kv, &kv->immutable.table, &r->fresh[1]);
     if (rc == 0)
         rc = absent_know(kv);
     if (rc == 0)
@@ -97,7 +97,7 @@ static int next_stored(struct kv *kv)
     r->is_read = r->item.key.data == NULL;
     if (r->is_read)
         return 0;
-    if (memtable_find(&kv->memtable, r->item.key) != NULL)
+    if (kv_memtable_find(kv, r->item.key) != NULL)
         defect = NULL; /* it is none any more, however long it is */
     else
         defect = record_defect(r->item.key, r->item.data, r->item.len, RECORD_FORMAT);
@@ -108,11 +108,39 @@ static int next_stored(struct kv *kv)
     return 0;
 }
 
-/* The next one of the memtable, if it comes before the one of the file or stands in its place. */
-static const struct memtable_entry *next_fresh(struct kv *kv)
+static const struct memtable_entry *at(const struct range_fresh *f)
 {
-    struct range *r = &kv->range;
-    const struct memtable_entry *e = r->at < r->n_fresh ? kv->memtable.sorted[r->at] : NULL;
+    return f->at < f->end ? f->of->sorted[f->at] : NULL;
+}
+
+/* Of two with the same key the newest is it, and the other one is passed by. */
+static const struct memtable_entry *least_fresh(struct range *r, struct range_fresh **ret)
+{
+    const struct memtable_entry *least = NULL;
+
+    for (unsigned i = 0; i < sizeof(r->fresh) / sizeof(r->fresh[0]); i++) {
+        const struct memtable_entry *e = at(&r->fresh[i]);
+        int order = -1;
+
+        if (e == NULL)
+            continue;
+        if (least != NULL)
+            order = memtable_compare(memtable_key(e), memtable_key(least));
+        if (order == 0)
+            r->fresh[i].at++;
+        if (order >= 0)
+            continue;
+        least = e;
+        *ret = &r->fresh[i];
+    }
+    return least;
+}
+
+/* The next one of the memtables, if it comes before the one of the file or stands in its place. */
+static const struct memtable_entry *next_fresh(struct range *r)
+{
+    struct range_fresh *of = &r->fresh[0];
+    const struct memtable_entry *e = least_fresh(r, &of);
     int order;
 
     if (e == NULL)
@@ -122,7 +150,7 @@ static const struct memtable_entry *next_fresh(struct kv *kv)
         return NULL;
     if (order == 0)
         r->has_item = false;
-    r->at++;
+    of->at++;
     return e;
 }
 
@@ -139,7 +167,7 @@ int kv_next(struct kv *kv, struct command_item *ret_item)
         rc = next_stored(kv);
         if (rc != 0)
             return fail(kv, rc);
-        e = next_fresh(kv);
+        e = next_fresh(r);
     } while (e != NULL && e->record == NULL);
     if (e != NULL) {
         ret_item->key = memtable_key(e);

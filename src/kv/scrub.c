@@ -1,9 +1,10 @@
 /* The file of a running node, read through in slices (STATE-13).
  *
- * A slice lies between two write transactions of the only writer, so the tree that the newest head
- * speaks of stands still while it is read. It is read with pread(), never through LMDB: what is in
- * the file counts, not what somebody remembers of it. LMDB writes with pwrite(), so one sees what
- * the other wrote. Each slice descends from the root again and checks what it comes by. */
+ * A slice lies between two commits of the only writer, which changes no page of the file before, so
+ * the tree that the newest head speaks of stands still while it is read. It is read with pread(),
+ * never through LMDB: what is in the file counts, not what somebody remembers of it. LMDB writes
+ * with pwrite(), so one sees what the other wrote. Each slice descends from the root again and
+ * checks what it comes by. */
 #include "kv/scrub_int.h"
 
 #include <errno.h>

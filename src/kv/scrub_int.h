@@ -3,7 +3,7 @@
  * A pass keeps a cursor, the last key that was read, and the sum of all records up to it. A record
  * that changes in the file behind the cursor changes the sum as it changes the digest; one in front
  * of it will be read. So the two are equal at the end, whatever was stored meanwhile, and no
- * transaction is held open. What a transaction did is forgotten with it. */
+ * transaction is held open. What a transaction did is told when it has been committed. */
 #ifndef RIDD_KV_SCRUB_INT_H
 #define RIDD_KV_SCRUB_INT_H
 
@@ -59,11 +59,6 @@ static inline void scrub_dropped(struct scrub *s, struct wire_slice key, struct 
 static inline void scrub_commit(struct scrub *s)
 {
     s->committed = s->pending;
-}
-
-static inline void scrub_undo(struct scrub *s)
-{
-    s->pending = s->committed;
 }
 
 #endif

@@ -471,6 +471,21 @@ static int flush(void *ctx)
     return n->state.kv != NULL ? kv_flush(n->state.kv) : 0;
 }
 
+static int flush_step(void *ctx, raft_index up_to, bool *ret_more)
+{
+    const struct sim_node *n = ctx;
+
+    *ret_more = false;
+    return n->state.kv != NULL ? kv_flush_step(n->state.kv, up_to, ret_more) : 0;
+}
+
+static bool is_ahead(void *ctx)
+{
+    const struct sim_node *n = ctx;
+
+    return n->state.kv != NULL && kv_is_ahead(n->state.kv);
+}
+
 static int read_begin(void *ctx, struct raft_entry_id *ret_last_applied)
 {
     struct sim_node *n = ctx;
@@ -555,6 +570,8 @@ void state_fill(struct sim_node *n, struct engine_state *ret)
                                  .commit = commit,
                                  .abort = undo,
                                  .flush = flush,
+                                 .flush_step = flush_step,
+                                 .is_ahead = is_ahead,
                                  .read_begin = read_begin,
                                  .get = get,
                                  .read_end = read_end,
@@ -630,7 +647,8 @@ static void kv_open_again(struct sim_node *n)
                            .incarnation = n->id ^ 77,
                            .boot_id = boot_id,
                            /* Stored hardly ever, or now and then. */
-                           .memtable_keys = (unsigned)(n->sim->options.seed / 2 % 3 * 2)};
+                           .memtable_keys = (unsigned)(n->sim->options.seed / 2 % 3 * 2),
+                           .step_keys = 1};
     int r;
 
     (void)snprintf(boot_id, sizeof(boot_id), "00000000-0000-4000-8000-%012u",

@@ -30,7 +30,9 @@ int __real_mdb_env_sync(MDB_env *env, int force);
 int __wrap_mdb_env_sync(MDB_env *env, int force);
 int __real_mdb_txn_begin(MDB_env *env, MDB_txn *parent, unsigned flags, MDB_txn **txn);
 int __wrap_mdb_txn_begin(MDB_env *env, MDB_txn *parent, unsigned flags, MDB_txn **txn);
+int __real_mdb_put(MDB_txn *txn, MDB_dbi dbi, MDB_val *key, MDB_val *data, unsigned flags);
 int __real_mdb_txn_commit(MDB_txn *txn);
+int __wrap_mdb_put(MDB_txn *txn, MDB_dbi dbi, MDB_val *key, MDB_val *data, unsigned flags);
 int __wrap_mdb_txn_commit(MDB_txn *txn);
 
 char events[4096];
@@ -39,6 +41,7 @@ unsigned fail_at;
 int fail_with;
 unsigned crash_at;
 int fail_commit;
+unsigned fail_put_at;
 bool did_fail;
 bool fail_env_sync;
 bool skip_fsync;
@@ -140,6 +143,13 @@ int __wrap_mdb_txn_begin(MDB_env *env, MDB_txn *parent, unsigned flags, MDB_txn 
     return __real_mdb_txn_begin(env, parent, flags, txn);
 }
 
+int __wrap_mdb_put(MDB_txn *txn, MDB_dbi dbi, MDB_val *key, MDB_val *data, unsigned flags)
+{
+    if (fail_put_at > 0 && --fail_put_at == 0)
+        return ENOSPC;
+    return __real_mdb_put(txn, dbi, key, data, flags);
+}
+
 int __wrap_mdb_txn_commit(MDB_txn *txn)
 {
     if (fail_commit == 0)
@@ -186,6 +196,7 @@ int setup(void **state)
     fail_with = 0;
     crash_at = 0;
     fail_commit = 0;
+    fail_put_at = 0;
     on_env_open = NULL;
     fail_env_sync = false;
     skip_fsync = false;
@@ -200,6 +211,7 @@ int teardown(void **state)
     fail_at = 0;
     fail_with = 0;
     fail_commit = 0;
+    fail_put_at = 0;
     fail_env_sync = false;
     (void)kv_close(f->kv, false);
     wipe(f->root);

@@ -26,8 +26,9 @@ extern atomic_bool watching; /* set to false when seen enough */
 extern unsigned fail_at;     /* the n-th file call fails, and all after it; 0: none */
 /* With this errno, and that one alone; 0: EIO. */
 extern int fail_with;
-extern unsigned crash_at; /* the process ends in place of the n-th file call; 0: never */
-extern int fail_commit;   /* of LMDB: its commits return this and do nothing */
+extern unsigned crash_at;    /* the process ends in place of the n-th file call; 0: never */
+extern unsigned fail_put_at; /* of LMDB: that put from now on has no room, 0: none */
+extern int fail_commit;      /* of LMDB: its commits return this and do nothing */
 extern bool did_fail;
 extern bool fail_env_sync;
 extern bool skip_fsync;  /* for tests that open a thousand times */

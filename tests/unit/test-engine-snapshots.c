@@ -1041,6 +1041,42 @@ static void snapshots__the_front_goes_when_it_was_read_again(void **state)
     done();
 }
 
+static raft_index asked_for;
+
+static int has_more(void *ctx, raft_index up_to, bool *ret_more)
+{
+    (void)ctx;
+    asked_for = up_to;
+    *ret_more = true;
+    return 0;
+}
+
+/* What the file of the state lacks stands in the log alone (STATE-17). */
+static void snapshots__the_front_waits_for_what_the_file_lacks(void **state)
+{
+    struct host *h = &rig.hosts[0];
+    int (*was)(void *ctx, raft_index up_to, bool *ret_more);
+
+    (void)state;
+    found(1);
+    h->conf.snapshots.keep_bytes = h->engine->snap.conf.keep_bytes = 1u << 30;
+    for (int k = 0; k < 8; k++)
+        put(leader(), k, 30000);
+    make_snapshot(h);
+    was = h->engine->state.flush_step;
+    h->engine->state.flush_step = has_more;
+    h->engine->snap.conf.keep_bytes = 1;
+    asked_for = 0;
+    for (unsigned i = 0; i < 3000 && asked_for == 0; i++)
+        step();
+    run(1000);
+    assert_int_equal(base_of(h), 0);
+    h->engine->state.flush_step = was;
+    run(1000);
+    assert_int_equal(base_of(h), asked_for);
+    done();
+}
+
 /* Nobody else has what is missing, and nobody comes: that is said, and which file it was
  * (FIT-10). */
 static void snapshots__who_is_alone_says_that_nobody_has_it(void **state)
@@ -1499,6 +1535,7 @@ int main(void)
         cmocka_unit_test(snapshots__one_that_cannot_be_read_is_no_end),
         cmocka_unit_test(snapshots__the_front_waits_for_one_that_was_read_again),
         cmocka_unit_test(snapshots__the_front_goes_when_it_was_read_again),
+        cmocka_unit_test(snapshots__the_front_waits_for_what_the_file_lacks),
         cmocka_unit_test(snapshots__who_is_alone_says_that_nobody_has_it),
         cmocka_unit_test(snapshots__a_state_of_another_copy_can_be_moved_away),
         cmocka_unit_test(snapshots__who_is_alone_tries_again),

@@ -1464,6 +1464,42 @@ static void engine__a_state_at_rest_is_stored(void **state)
     host_done(&h);
 }
 
+static raft_index asked_for;
+
+static bool is_always_ahead(void *ctx)
+{
+    (void)ctx;
+    return true;
+}
+
+static int note_step(void *ctx, raft_index up_to, bool *ret_more)
+{
+    (void)ctx;
+    asked_for = up_to;
+    *ret_more = false;
+    return 0;
+}
+
+/* It never is at rest, and each second all of that time is asked for. */
+static void engine__a_state_that_is_written_is_stored(void **state)
+{
+    struct host h;
+
+    (void)state;
+    host_init(&h);
+    make_log_naming(&h, "n1");
+    assert_int_equal(open_it(&h), 0);
+    lead(&h);
+    h.engine->state.is_ahead = is_always_ahead;
+    h.engine->state.flush_step = note_step;
+    for (unsigned i = 0; i < 3; i++) {
+        assert_true(takes(&h, 1, 10));
+        advance(&h, STATE_AHEAD_US);
+        assert_int_equal(asked_for, kv_last_applied(h.engine->kv).index);
+    }
+    host_done(&h);
+}
+
 static void engine__a_damaged_record_is_no_end_for_good(void **state)
 {
     static const char cas[] =
@@ -2715,6 +2751,7 @@ int main(void)
         cmocka_unit_test(engine__damage_of_a_running_state_is_found),
         cmocka_unit_test(engine__a_scrub_can_be_asked_for),
         cmocka_unit_test(engine__a_state_at_rest_is_stored),
+        cmocka_unit_test(engine__a_state_that_is_written_is_stored),
         cmocka_unit_test(engine__a_damaged_record_is_no_end_for_good),
         cmocka_unit_test(engine__a_command_of_a_later_version_ends_the_node),
         cmocka_unit_test(engine__a_log_that_cannot_be_opened_is_refused),

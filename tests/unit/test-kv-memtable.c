@@ -192,6 +192,22 @@ static void memtable__keys_that_fall_together_fill_it(void **state)
 #define N_NAMES_HERE 60u
 #define LOG_MAX      8000u
 
+static bool fail_heads;
+static unsigned n_heads_failed;
+
+/* LMDB's, which finds it here before the one of libc: it writes a head by itself, behind the pages
+ * of a transaction, less than a page and more than the few bytes of APPLIED. */
+ssize_t pwrite(int fd, const void *data, size_t len, off_t offset);
+ssize_t pwrite(int fd, const void *data, size_t len, off_t offset)
+{
+    if (fail_heads && len > 64 && len < 4096 && offset < 2 * 4096) {
+        n_heads_failed++;
+        errno = ENOSPC;
+        return -1;
+    }
+    return syscall(SYS_pwrite64, fd, data, len, offset);
+}
+
 struct logged {
     char name[8];
     char value[80];
@@ -207,6 +223,9 @@ struct twins {
     raft_index last;
     uint64_t clients[4];
     uint64_t seqs[4];
+    unsigned n_refused;
+    unsigned n_in_order; /* keys that were read so */
+    unsigned n_in_steps; /* batches after which a transaction stayed open */
 };
 
 static void some_command(struct twins *t, struct logged *l)
@@ -285,6 +304,39 @@ static void read_alike(struct twins *t)
     kv_read_end(t->late->kv);
 }
 
+/* All keys in their order, and a part of them. */
+static void ranges_alike(struct twins *t)
+{
+    const bool is_part = prng_below(&t->p, 2) == 0;
+    const struct wire_key from = string_key(is_part ? "k2" : "a");
+    const struct wire_key to = string_key(is_part ? "k5" : "z");
+    const struct command_range range = {
+        .from = key_slice(&from), .to = key_slice(&to), .behind = is_part};
+    struct raft_entry_id id;
+    assert_int_equal(kv_read_begin(t->each->kv, &id), 0);
+    assert_int_equal(kv_read_begin(t->late->kv, &id), 0);
+    assert_int_equal(kv_seek(t->each->kv, &range), 0);
+    assert_int_equal(kv_seek(t->late->kv, &range), 0);
+    while (true) {
+        struct command_item item[2];
+
+        assert_int_equal(kv_next(t->each->kv, &item[0]), 0);
+        assert_int_equal(kv_next(t->late->kv, &item[1]), 0);
+        assert_true((item[0].key.data == NULL) == (item[1].key.data == NULL));
+        if (item[0].key.data == NULL)
+            break;
+        assert_true(item[0].key.len == item[1].key.len &&
+                    memcmp(item[0].key.data, item[1].key.data, item[0].key.len) == 0);
+        assert_true(item[0].value.text.len == item[1].value.text.len &&
+                    item[0].value.modify_index == item[1].value.modify_index);
+        assert_memory_equal(item[0].value.text.data, item[1].value.text.data,
+                            item[0].value.text.len);
+        t->n_in_order++;
+    }
+    kv_read_end(t->each->kv);
+    kv_read_end(t->late->kv);
+}
+
 static void stand_alike(struct twins *t)
 {
     const struct kv_stats a = stats_of(t->each);
@@ -298,6 +350,41 @@ static void stand_alike(struct twins *t)
     assert_true(kv_last_applied(t->late->kv).index == t->last);
     assert_true(kv_digest_at(t->late->kv, t->last, &d[1]) &&
                 kv_digest_at(t->each->kv, t->last, &d[0]) && digests_equal(d[0], d[1]));
+}
+
+/* There is no room for a moment, at any step of a store: what was refused is applied again. */
+static void commit_late(struct twins *t, raft_index before)
+{
+    raft_index index = before;
+
+    switch (prng_below(&t->p, 12)) {
+    case 0:
+        fail_commit = ENOSPC;
+        break;
+    case 1:
+        fail_put_at = 1 + (unsigned)prng_below(&t->p, 12);
+        break;
+    case 2:
+        fail_heads = true;
+        break;
+    default:
+        break;
+    }
+    while (true) {
+        const int rc = kv_commit(t->late->kv);
+
+        fail_commit = 0;
+        fail_put_at = 0;
+        fail_heads = false;
+        if (rc == 0)
+            return;
+        assert_int_equal(rc, KV_E_FULL);
+        assert_int_equal(kv_last_applied(t->late->kv).index, before);
+        t->n_refused++;
+        assert_int_equal(kv_begin(t->late->kv), 0);
+        for (index = before; index < kv_last_applied(t->each->kv).index;)
+            (void)apply_logged(t->late, &t->log[index + 1], &index);
+    }
 }
 
 static void one_batch(struct twins *t)
@@ -331,8 +418,9 @@ static void one_batch(struct twins *t)
         return;
     }
     assert_int_equal(kv_commit(t->each->kv), 0);
-    assert_int_equal(kv_commit(t->late->kv), 0);
+    commit_late(t, t->last);
     t->last = index;
+    t->n_in_steps += t->late->kv->immutable.txn != NULL;
 }
 
 /* The file is an earlier state, and what the log has behind it makes the same of it. */
@@ -373,45 +461,112 @@ static void copies_are_alike(struct twins *t)
     free(copies[1].data);
 }
 
+/* So many pages that what is stored is sorted first. */
+static void write_pages(struct twins *t, unsigned n)
+{
+    static char value[1900];
+    raft_index index = t->last;
+    raft_index other = t->last;
+
+    memset(value, '1', sizeof(value) - 1);
+    assert_int_equal(kv_begin(t->each->kv), 0);
+    assert_int_equal(kv_begin(t->late->kv), 0);
+    for (unsigned i = 0; i < n; i++) {
+        struct command_result result;
+        struct command c;
+        struct wire_key key;
+        char name[16];
+
+        (void)snprintf(name, sizeof(name), "p%u", i);
+        key = string_key(name);
+        c = command_write(key_slice(&key), value);
+        assert_int_equal(apply_command(t->each, &index, &c, &result), 0);
+        assert_int_equal(apply_command(t->late, &other, &c, &result), 0);
+    }
+    assert_int_equal(kv_commit(t->each->kv), 0);
+    assert_int_equal(kv_commit(t->late->kv), 0);
+    assert_int_equal(kv_flush(t->late->kv), 0);
+    assert_true(n == 0 || t->late->kv->leaf_pages > KV_MEMTABLE_PAGES);
+    t->last = index;
+}
+
+/* A record, a page, or some of them, so that what is stored lies on both sides of the cursor, and
+ * passes end. */
+static void scrub_some(struct twins *t, unsigned seed)
+{
+    static const size_t sizes[] = {1, 4000, 8000, 30000};
+    struct kv_scrub_progress progress = {0};
+    const size_t bytes = sizes[prng_below(&t->p, 4)];
+
+    if (prng_below(&t->p, 2) == 0 && kv_scrub_step(t->late->kv, bytes, &progress) != 0)
+        fail_msg("seed %u: %s", seed, err_text());
+}
+
+static void are_twins(struct fixture *each, unsigned seed, const struct kv_conf *conf,
+                      unsigned n_pages)
+{
+    struct twins t = {.each = each, .late = make_another(), .last = 0};
+    bool more = false;
+
+    t.late->conf.memtable_keys = conf->memtable_keys;
+    t.late->conf.step_keys = conf->step_keys;
+    t.each->conf.map_size_bytes = t.late->conf.map_size_bytes = (size_t)64 << 20;
+    t.log = calloc(LOG_MAX + n_pages, sizeof(*t.log));
+    assert_non_null(t.log);
+    prng_init(&t.p, seed);
+    skip_fsync = true;
+    wipe(t.each->dir);
+    kv_up(t.each);
+    kv_up(t.late);
+    write_pages(&t, n_pages);
+    while (t.last + 30 < LOG_MAX + n_pages) {
+        one_batch(&t);
+        stand_alike(&t);
+        if (prng_below(&t.p, 4) == 0)
+            read_alike(&t);
+        if (prng_below(&t.p, 8) == 0)
+            ranges_alike(&t);
+        scrub_some(&t, seed);
+        if (prng_below(&t.p, 40) == 0)
+            assert_int_equal(kv_flush(t.late->kv), 0);
+        if (prng_below(&t.p, 10) == 0)
+            assert_int_equal(kv_flush_step(t.late->kv, t.last, &more), 0);
+        if (prng_below(&t.p, 40) == 0) {
+            end_and_start(&t);
+            stand_alike(&t);
+        }
+        if (prng_below(&t.p, 100) == 0)
+            copies_are_alike(&t);
+    }
+    read_alike(&t);
+    ranges_alike(&t);
+    assert_true(stats_of(t.late).sessions.n > 3);
+    assert_true(t.n_in_order > 1000);
+    assert_true(conf->memtable_keys == 0 || (t.n_refused > 0 && t.n_in_steps > 100));
+    check_scrub(t.late);
+    assert_false(kv_is_distrusted(t.late->kv));
+    kv_down(t.each, true);
+    free(t.log);
+    drop_another(t.late);
+}
+
+/* Of one that stores each transaction, and one that stores them together: in steps of a few keys or
+ * of some time, in the order of the keys or as they came. */
 static void kv_memtable__nobody_sees_a_difference(void **state)
 {
-    struct kv_scrub_progress progress = {0};
+    static const struct {
+        struct kv_conf conf;
+        unsigned n_pages;
+    } kinds[] = {
+        {.conf = {.memtable_keys = 0}},
+        {.conf = {.memtable_keys = 8, .step_keys = 3}},
+        {.conf = {.memtable_keys = 12, .step_keys = 1}},
+        {.conf = {.memtable_keys = 16}},
+        {.conf = {.memtable_keys = 40, .step_keys = 2}, .n_pages = 2200},
+    };
 
-    for (unsigned seed = 1; seed <= 4; seed++) {
-        struct twins t = {.each = *state, .late = make_another(), .last = 0};
-
-        t.late->conf.memtable_keys = seed == 1 ? 0 : 4 * seed;
-        t.log = calloc(LOG_MAX, sizeof(*t.log));
-        assert_non_null(t.log);
-        prng_init(&t.p, seed);
-        skip_fsync = true;
-        wipe(t.each->dir);
-        kv_up(t.each);
-        kv_up(t.late);
-        while (t.last + 30 < LOG_MAX) {
-            one_batch(&t);
-            stand_alike(&t);
-            if (prng_below(&t.p, 4) == 0)
-                read_alike(&t);
-            if (prng_below(&t.p, 3) == 0 && kv_scrub_step(t.late->kv, 3000, &progress) != 0)
-                fail_msg("seed %u: %s", seed, err_text());
-            if (prng_below(&t.p, 40) == 0)
-                assert_int_equal(kv_flush(t.late->kv), 0);
-            if (prng_below(&t.p, 40) == 0) {
-                end_and_start(&t);
-                stand_alike(&t);
-            }
-            if (prng_below(&t.p, 100) == 0)
-                copies_are_alike(&t);
-        }
-        read_alike(&t);
-        assert_true(stats_of(t.late).sessions.n > 3);
-        check_scrub(t.late);
-        assert_false(kv_is_distrusted(t.late->kv));
-        kv_down(t.each, true);
-        free(t.log);
-        drop_another(t.late);
-    }
+    for (unsigned i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+        are_twins(*state, i + 1, &kinds[i].conf, kinds[i].n_pages);
 }
 
 /* ---- when it is time ---- */
@@ -451,27 +606,40 @@ static raft_index write_many(struct fixture *f, unsigned n, unsigned n_keys, siz
     return index;
 }
 
+/* One key of what is full goes into the file with each batch, and more of them as the next ones
+ * come: all before these fill a memtable, too. */
 static void kv_memtable__is_stored_when_there_is_enough(void **state)
 {
     struct fixture *f = *state;
     raft_index stored;
 
     f->conf.memtable_keys = 0;
+    f->conf.step_keys = 1;
+    f->conf.map_size_bytes = (size_t)1 << 30; /* with as many blocks ahead */
     kv_up(f);
     (void)write_many(f, 2000, 1000, 10);
     assert_int_equal(stored_index(f), 0); /* it is not, and a start begins before it */
     /* Keys. */
     assert_true(write_many(f, KV_MEMTABLE_KEYS + 64, UINT32_MAX, 10) > KV_MEMTABLE_KEYS);
+    assert_non_null(f->kv->immutable.txn);
+    assert_int_equal(f->kv->stored.last_applied.index, 0);
+    (void)write_many(f, KV_MEMTABLE_KEYS / 4 * 3, UINT32_MAX, 10);
+    assert_false(f->kv->immutable.is_there);
     stored = stored_index(f);
     assert_true(stored >= KV_MEMTABLE_KEYS && stored < KV_MEMTABLE_KEYS + 64);
     /* Entries, whatever they change. */
     (void)write_many(f, KV_UNSTORED_MAX - 64, 10, 1);
+    assert_false(f->kv->immutable.is_there);
     assert_int_equal(stored_index(f), stored);
-    (void)write_many(f, KV_UNSTORED_MAX + 64, 10, 1);
-    assert_true(stored_index(f) >= stored + KV_UNSTORED_MAX);
+    (void)write_many(f, KV_UNSTORED_MAX, 10, 1);
+    assert_true(f->kv->immutable.is_there);
+    (void)write_many(f, 64 * 12, 10, 1);
+    assert_int_equal(stored_index(f), stored + KV_UNSTORED_MAX);
     /* Bytes. */
     stored = kv_last_applied(f->kv).index;
     (void)write_many(f, 64, 10, KV_MEMTABLE_BYTES / 60);
+    assert_true(f->kv->immutable.is_there);
+    (void)write_many(f, 64 * 12, 10, 1);
     assert_int_equal(stored_index(f), stored + 64);
     /* Whoever asks for it. */
     (void)write_many(f, 1, 1, 1);
@@ -488,6 +656,8 @@ static void kv_memtable__of_a_large_state_fewer_keys_are_stored_at_once(void **s
 {
     struct fixture *f = *state;
     raft_index index;
+    unsigned n_steps = 0;
+    bool more;
 
     f->conf.memtable_keys = 0;
     f->conf.map_size_bytes = (size_t)1 << 30; /* with as many blocks ahead */
@@ -496,13 +666,40 @@ static void kv_memtable__of_a_large_state_fewer_keys_are_stored_at_once(void **s
     (void)write_many(f, 8000, 8000, 1000);
     assert_int_equal(kv_flush(f->kv), 0);
     index = kv_last_applied(f->kv).index;
-    (void)write_many(f, KV_MEMTABLE_PAGES - 64, 8000, 10);
+    (void)write_many(f, KV_MEMTABLE_KEYS_SPREAD - 64, 8000, 10);
     assert_int_equal(stored_index(f), index);
-    (void)write_many(f, KV_MEMTABLE_PAGES, 8000, 10);
-    assert_true(stored_index(f) >= index + KV_MEMTABLE_PAGES - 64);
+    (void)write_many(f, KV_MEMTABLE_KEYS_SPREAD, 8000, 10);
+    /* In steps, of some time; and none looks for what is not there. */
+    assert_true(f->kv->immutable.is_there);
+    for (more = true; more; n_steps++)
+        assert_int_equal(kv_flush_step(f->kv, index + 1, &more), 0);
+    assert_true(n_steps > 2);
+    for (more = true; more;)
+        assert_int_equal(kv_flush_step(f->kv, RAFT_INDEX_MAX, &more), 0);
+    assert_false(kv_is_ahead(f->kv));
+    assert_int_equal(stored_index(f), index + KV_MEMTABLE_KEYS_SPREAD);
 }
 
-/* No room: what was applied stays, and is read; the batch that was to be stored with it never was,
+static int write_sixty(struct fixture *f, unsigned i, unsigned from)
+{
+    raft_index index = kv_last_applied(f->kv).index;
+    struct command_result result;
+
+    assert_int_equal(kv_begin(f->kv), 0);
+    for (unsigned k = 0; k < 60; k++) {
+        char name[16];
+        struct wire_key key;
+        struct command c;
+
+        (void)snprintf(name, sizeof(name), "n%u-%u", i, from + k);
+        key = string_key(name);
+        c = command_write(key_slice(&key), "\"a value\"");
+        assert_int_equal(apply_command(f, &index, &c, &result), 0);
+    }
+    return kv_commit(f->kv);
+}
+
+/* No room: what was applied stays, and is read; the batch that fills a second memtable never was,
  * and is tried again without end, in the same memory (SPACE-6). */
 static void kv_memtable__without_room_nothing_is_lost(void **state)
 {
@@ -516,51 +713,119 @@ static void kv_memtable__without_room_nothing_is_lost(void **state)
         struct kv_stats before;
 
         index = write_many(f, 64, 90, 20);
-        before = stats_of(f);
         fail_commit = codes[i];
+        /* 64 and 60 are full, and 60 are not; then those that were full have to be stored. */
+        assert_int_equal(write_sixty(f, i, 0), 0);
+        assert_true(f->kv->immutable.is_there);
+        assert_int_equal(write_sixty(f, i, 60), 0);
+        before = stats_of(f);
         for (unsigned tries = 0; tries < 300; tries++) {
-            raft_index next = index;
-            struct command_result result;
-
-            assert_int_equal(kv_begin(f->kv), 0);
-            for (unsigned k = 0; k < 60; k++) {
-                char name[16];
-                struct wire_key key;
-                struct command c;
-
-                (void)snprintf(name, sizeof(name), "n%u-%u", i, k);
-                key = string_key(name);
-                c = command_write(key_slice(&key), "\"a value\"");
-                assert_int_equal(apply_command(f, &next, &c, &result), 0);
-            }
-            assert_int_equal(kv_commit(f->kv), KV_E_FULL);
+            assert_int_equal(write_sixty(f, i, 120), KV_E_FULL);
             assert_true(digests_equal(stats_of(f).digest, before.digest));
-            assert_int_equal(kv_last_applied(f->kv).index, index);
+            assert_int_equal(kv_last_applied(f->kv).index, index + 120);
         }
-        check_value(f, "n0-1", NULL, 0, 0, 0);
+        check_value(f, "n0-120", NULL, 0, 0, 0);
         assert_int_equal(kv_flush(f->kv), KV_E_FULL);
-        check_value(f, "k63", "11111111111111111111", 64, 64 * (i + 1), i + 1);
+        check_value(f, "k63", "11111111111111111111", 64, index, i + 1);
+        check_value(f, "n0-119", "\"a value\"", 64 + 120, 64 + 120, 1);
         fail_commit = 0;
         assert_int_equal(kv_flush(f->kv), 0);
-        assert_int_equal(stored_index(f), index);
+        assert_int_equal(stored_index(f), index + 120);
         check_scrub(f);
     }
 }
 
-static bool fail_heads;
-static unsigned n_heads_failed;
-
-/* LMDB's, which finds it here before the one of libc: it writes a head by itself, behind the pages
- * of a transaction, and less than a page. */
-ssize_t pwrite(int fd, const void *data, size_t len, off_t offset);
-ssize_t pwrite(int fd, const void *data, size_t len, off_t offset)
+static void write_nothing(struct fixture *f, unsigned n)
 {
-    if (fail_heads && len < 4096 && offset < 2 * 4096) {
-        n_heads_failed++;
-        errno = ENOSPC;
-        return -1;
+    raft_index index = kv_last_applied(f->kv).index;
+    struct command_result result;
+
+    assert_int_equal(kv_begin(f->kv), 0);
+    for (unsigned i = 0; i < n; i++)
+        assert_int_equal(apply_next(f, &index, RAFT_ENTRY_NOOP, NULL, 0, &result), 0);
+    assert_int_equal(kv_commit(f->kv), 0);
+}
+
+/* It is put into the file while the second one fills, also after it found no room once. */
+static void kv_memtable__what_found_no_room_is_put_when_there_is_some(void **state)
+{
+    struct fixture *f = *state;
+    raft_index index;
+
+    f->conf.memtable_keys = 100;
+    f->conf.step_keys = 1;
+    kv_up(f);
+    index = write_many(f, 128, UINT32_MAX, 20);
+    fail_put_at = 1;
+    (void)write_many(f, 1, 1, 1);
+    assert_int_equal(fail_put_at, 0);
+    assert_null(f->kv->immutable.txn);
+    assert_true(f->kv->immutable.is_there && f->kv->immutable.has_failed);
+    for (unsigned i = 0; i < 10; i++) /* not with each batch: there is time */
+        (void)write_many(f, 1, 1, 1);
+    assert_null(f->kv->immutable.txn);
+    check_value(f, "k127", "11111111111111111111", 128, 128, 1);
+    fail_put_at = 5;
+    write_nothing(f, 2 * KV_UNSTORED_MAX); /* nor with what needs no room, however much it is */
+    write_nothing(f, 1);
+    assert_int_equal(fail_put_at, 5);
+    fail_put_at = 0;
+    (void)write_many(f, 128, UINT32_MAX, 20);
+    assert_int_equal(f->kv->stored.last_applied.index, index);
+    assert_true(f->kv->immutable.is_there && !f->kv->immutable.has_failed);
+}
+
+/* Whoever asks for it is told, also where a disk is full at the commit only, and others are served
+ * between the steps. */
+static void kv_memtable__a_store_in_steps_says_that_there_is_no_room(void **state)
+{
+    struct fixture *f = *state;
+    unsigned n_full = 0;
+    raft_index index;
+    bool more;
+    int rc;
+
+    f->conf.memtable_keys = 1000;
+    kv_up(f);
+    index = write_many(f, 128, UINT32_MAX, 200);
+    fail_commit = ENOSPC;
+    for (unsigned i = 0; i < 20; i++) {
+        rc = kv_flush_step(f->kv, index, &more);
+        assert_true(rc == KV_E_FULL || (rc == 0 && more));
+        n_full += rc == KV_E_FULL;
+        (void)write_many(f, 1, 1, 1);
     }
-    return syscall(SYS_pwrite64, fd, data, len, offset);
+    assert_true(n_full >= 5);
+    fail_commit = 0;
+    for (more = true; more;)
+        assert_int_equal(kv_flush_step(f->kv, index, &more), 0);
+    assert_true(f->kv->stored.last_applied.index == index);
+    assert_true(stats_of(f).used_bytes == f->kv->used_bytes && f->kv->used_bytes > 128 * 200);
+    /* Another file knows nothing of it; and none lacks nothing. */
+    fail_commit = ENOSPC;
+    (void)write_many(f, 1100, UINT32_MAX, 20);
+    for (unsigned i = 0; i < 5; i++)
+        (void)write_many(f, 1, 1, 1);
+    assert_true(f->kv->immutable.has_failed);
+    fail_commit = 0;
+    assert_int_equal(kv_rebuild(f->kv), 0);
+    assert_false(kv_is_ahead(f->kv));
+    (void)write_many(f, 1030, UINT32_MAX, 20);
+    assert_true(f->kv->immutable.is_there && !f->kv->immutable.has_failed);
+    for (unsigned at = 1; at < 20 && n_full < 1000; at++) {
+        assert_true(kv_is_ahead(f->kv));
+        fail_with = ENOSPC;
+        fail_at = at;
+        rc = kv_rebuild(f->kv);
+        fail_at = 0;
+        if (rc == KV_E_FULL && f->kv->env == NULL) {
+            assert_false(kv_is_ahead(f->kv));
+            n_full = 1000;
+        }
+        assert_int_equal(kv_rebuild(f->kv), 0);
+        (void)write_many(f, 10, UINT32_MAX, 20);
+    }
+    assert_int_equal(n_full, 1000);
 }
 
 static struct kv *mended;
@@ -658,15 +923,52 @@ static void kv_memtable__waits_only_for_what_has_blocks(void **state)
         /* The blocks that it has are those that it needs, and those ahead. */
         if (kv_last_applied(f->kv).index == f->kv->stored.last_applied.index)
             continue;
-        assert_true((uint64_t)st.st_blocks * 512 >= (f->kv->used_bytes + f->kv->memtable.bytes));
+        assert_true((uint64_t)st.st_blocks * 512 >=
+                    (f->kv->used_bytes + f->kv->memtable.bytes + f->kv->immutable.table.bytes));
     }
     stored = stored_index(f);
     assert_true(stored > 64 * 30);
+    /* Also what is being stored needs them until it is. */
+    f->conf.memtable_keys = 64;
+    f->conf.step_keys = 1;
+    f->conf.ahead_bytes_max = 4u << 20;
+    kv_down(f, true);
+    kv_up(f);
+    stored = write_many(f, 128, UINT32_MAX, 2000);
+    assert_true(f->kv->immutable.is_there);
+    f->kv->ahead_to = f->kv->ahead_from + KV_MEMTABLE_AHEAD_PART * f->kv->immutable.table.bytes;
+    stored = write_many(f, 1, 1, 1);
+    assert_int_equal(stored_index(f), stored);
+    f->conf.memtable_keys = 0;
     f->conf.ahead_bytes_max = 1; /* none */
     kv_down(f, true);
     kv_up(f);
     stored = write_many(f, 64, UINT32_MAX, 200);
     assert_int_equal(stored_index(f), stored);
+}
+
+/* Where blocks say when it is full two are of a size, and none is stored at once because the other
+ * one needs some, too. */
+static void kv_memtable__blocks_are_for_two_of_a_size(void **state)
+{
+    struct fixture *f = *state;
+    unsigned n_frozen = 0;
+    raft_index last = 0;
+
+    f->conf.memtable_keys = 0;
+    f->conf.map_size_bytes = (size_t)1 << 30;
+    f->conf.ahead_bytes_max = 4u << 20;
+    skip_fsync = true;
+    kv_up(f);
+    for (unsigned i = 0; i < 600; i++) {
+        assert_int_equal(write_sixty(f, i, 0), 0);
+        if (!f->kv->immutable.is_there || f->kv->immutable.meta.last_applied.index == last)
+            continue;
+        last = f->kv->immutable.meta.last_applied.index;
+        assert_true(f->kv->immutable.table.n > 60);
+        n_frozen++;
+    }
+    assert_true(n_frozen > 10);
 }
 
 /* Who reads in order passes what the file has and nobody else: there is no more of it than may be
@@ -747,6 +1049,9 @@ int main(void)
         TEST(kv_memtable__is_stored_when_there_is_enough),
         TEST(kv_memtable__of_a_large_state_fewer_keys_are_stored_at_once),
         TEST(kv_memtable__without_room_nothing_is_lost),
+        TEST(kv_memtable__what_found_no_room_is_put_when_there_is_some),
+        TEST(kv_memtable__a_store_in_steps_says_that_there_is_no_room),
+        TEST(kv_memtable__blocks_are_for_two_of_a_size),
         TEST(kv_memtable__a_head_that_could_not_be_written_is_no_damage),
         TEST(kv_memtable__a_clean_end_without_room_is_an_earlier_one),
         TEST(kv_memtable__waits_only_for_what_has_blocks),
