@@ -392,7 +392,8 @@ int kv_flush_pending(struct kv *kv)
 {
     int rc = kv_flush_some(kv, true);
 
-    if (rc == 0 && kv->stored.last_applied.index != kv->pending.last_applied.index)
+    if (rc == 0 &&
+        (kv->memtable.n > 0 || kv->stored.last_applied.index != kv->pending.last_applied.index))
         rc = store_memtable(kv);
     return err_trace(rc);
 }
