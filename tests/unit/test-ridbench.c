@@ -181,7 +181,7 @@ static void ridbench__csv_has_a_line_for_each_second(void **state)
         line += len;
     }
     assert_in_range(n, 2, 3);
-    assert_in_range(sum, 999, 1001);
+    assert_in_range(sum, 900, 1001); /* what was due before the clock ran is not counted */
 }
 
 static void ridbench__text_fits_a_terminal(void **state)
