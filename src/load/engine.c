@@ -257,6 +257,8 @@ static int set_up(struct crew *crew, unsigned i)
     l->rate = plan->rate / crew->n;
     l->begin_ns = crew->begin_ns;
     l->end_ns = crew->end_ns;
+    /* Not from when a thread comes to it: what was due meanwhile was due all the same. */
+    l->due_ns = (double)(crew->begin_ns - plan->warm_ns);
     return add_seconds(l->figures, plan);
 }
 

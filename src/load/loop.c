@@ -199,7 +199,6 @@ int loop_run(struct loop *l)
         loop_mark(l, &l->conns[i]);
     }
     l->dial_ns = l->now_ns;
-    l->due_ns = (double)l->now_ns;
     if (l->role == LOOP_MEASURE)
         run_measure(l);
     else
