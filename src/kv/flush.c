@@ -89,11 +89,11 @@ static double blocks_part(const struct kv *kv)
 {
     const uint64_t needs = needs_bytes(kv, &kv->memtable);
 
-    if (needs == 0 || has_blocks(kv, 2 * needs))
-        return needs == 0 ? 0
-                          : (double)(2 * KV_MEMTABLE_AHEAD_PART * needs) /
-                                (double)(kv->ahead_to - kv->ahead_from);
-    return 1;
+    if (needs == 0)
+        return 0;
+    if (!has_blocks(kv, 2 * needs))
+        return 1;
+    return (double)(2 * KV_MEMTABLE_AHEAD_PART * needs) / (double)(kv->ahead_to - kv->ahead_from);
 }
 
 /* 1 and more: it is. Of keys, of bytes, of what it hides, of entries and of blocks whatever is

@@ -989,6 +989,16 @@ static void snapshots__one_that_cannot_be_read_is_no_end(void **state)
     done();
 }
 
+/* One node with a snapshot and all of its log. */
+static void found_with_all(struct host *h)
+{
+    found(1);
+    h->conf.snapshots.keep_bytes = h->engine->snap.conf.keep_bytes = 1u << 30;
+    for (int k = 0; k < 8; k++)
+        put(leader(), k, 30000);
+    make_snapshot(h);
+}
+
 /* What was there when the process began has a name and a size, and the log is kept until somebody
  * has read the rest (SNAP-5). */
 static void snapshots__the_front_waits_for_one_that_was_read_again(void **state)
@@ -997,11 +1007,7 @@ static void snapshots__the_front_waits_for_one_that_was_read_again(void **state)
     uint64_t n_made;
 
     (void)state;
-    found(1);
-    h->conf.snapshots.keep_bytes = h->engine->snap.conf.keep_bytes = 1u << 30;
-    for (int k = 0; k < 8; k++)
-        put(leader(), k, 30000);
-    make_snapshot(h);
+    found_with_all(h);
     assert_int_equal(base_of(h), 0);
     stop(h, true);
     fake_disk_flip(h->snaps, newest_file(h), 5000, 3);
@@ -1026,11 +1032,7 @@ static void snapshots__the_front_goes_when_it_was_read_again(void **state)
     struct host *h = &rig.hosts[0];
 
     (void)state;
-    found(1);
-    h->conf.snapshots.keep_bytes = h->engine->snap.conf.keep_bytes = 1u << 30;
-    for (int k = 0; k < 8; k++)
-        put(leader(), k, 30000);
-    make_snapshot(h);
+    found_with_all(h);
     stop(h, true);
     h->conf.snapshots.keep_bytes = 1;
     start(h);
@@ -1058,11 +1060,7 @@ static void snapshots__the_front_waits_for_what_the_file_lacks(void **state)
     int (*was)(void *ctx, raft_index up_to, bool *ret_more);
 
     (void)state;
-    found(1);
-    h->conf.snapshots.keep_bytes = h->engine->snap.conf.keep_bytes = 1u << 30;
-    for (int k = 0; k < 8; k++)
-        put(leader(), k, 30000);
-    make_snapshot(h);
+    found_with_all(h);
     was = h->engine->state.flush_step;
     h->engine->state.flush_step = has_more;
     h->engine->snap.conf.keep_bytes = 1;
