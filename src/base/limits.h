@@ -1039,6 +1039,37 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 /* A client that is denied something is written about five times in ten seconds, and counted. */
 #define ACCESS_LOG_WINDOW_US 10000000u
 #define ACCESS_LOG_BURST     5u
+/* Secrets of TLS: the shortest that is one, 256 bits; the longest that is read; how many a file has
+ * while they rotate. Others are a problem of the file. */
+#define TLS_SECRET_BYTES_MIN 32u
+#define TLS_SECRET_BYTES_MAX 128u
+#define TLS_SECRETS_MAX      4u
+/* What tells one secret from another, and a key that is derived of one: 256 bits. */
+#define TLS_SECRET_ID_BYTES 8u
+#define TLS_PSK_BYTES       32u
+/* Of a file of secrets: with comments. A longer one is none. */
+#define TLS_SECRET_FILE_BYTES_MAX 8192u
+/* "ridd_" and 32 bytes in hexadecimal. */
+#define TLS_TOKEN_TEXT_BYTES 69u
+/* Paths in [security], as CONF_DATA_DIR_BYTES_MAX. */
+#define TLS_FILE_BYTES_MAX 180u
+/* Names of a certificate: one of them, and all together; what does not fit is no name. */
+#define TLS_NAME_BYTES_MAX  127u
+#define TLS_NAMES_BYTES_MAX 511u
+/* Of files whose end is watched. */
+#define TLS_EXPIRIES_MAX 8u
+/* Handshakes under way on one port; whoever comes then makes the one of the host with most go. */
+#define TLS_GREETINGS_MAX 256u
+/* From a connection to the end of its handshake; then it is closed. */
+#define TLS_HANDSHAKE_US 5000000u
+/* A certificate that ends within 30 days is warned of. */
+#define TLS_EXPIRY_WARNING_S (INT64_C(30) * 86400)
+/* Lines of [access] that name somebody, bytes of whom they name and of a prefix of keys. */
+#define CONF_GRANTS_MAX          64u
+#define CONF_GRANT_WHO_BYTES_MAX 127u
+#define CONF_PREFIX_BYTES_MAX    63u
+/* Addresses of [node] listen. */
+#define CONF_LISTEN_MAX 4u
 /* After %i is replaced; conf_print() must fit it into one line of the file, which inih bounds at
  * 197 bytes. A longer one is a problem. */
 #define CONF_DATA_DIR_BYTES_MAX 180u

@@ -28,12 +28,57 @@
 #include "base/log.h"
 #include "raft/configuration.h"
 
+/* How an address is spoken at: as it is written before it. DEFAULT: nothing was; TLS where [security]
+ * has what that needs, else plain. */
+enum conf_scheme { CONF_SCHEME_DEFAULT, CONF_SCHEME_PLAIN, CONF_SCHEME_TLS };
+
 struct conf_peer {
     char name[NODE_NAME_BYTES_MAX + 1];
     raft_node_id id;
     char peer_addr[ADDRESS_BYTES_MAX + 1];
     char client_addr[ADDRESS_BYTES_MAX + 1];
     char http_addr[ADDRESS_BYTES_MAX + 1]; /* "": none on its line */
+    enum conf_scheme client_scheme;        /* tls://, tcp:// */
+    enum conf_scheme http_scheme;          /* https://, http:// */
+    unsigned line;
+};
+
+/* [node] listen: one more address for clients. */
+struct conf_listen {
+    char addr[ADDRESS_BYTES_MAX + 1];
+    enum conf_scheme scheme;
+};
+
+/* [security]; "": none. Files as tls_file_path() takes them. */
+struct conf_security {
+    char secret_file[TLS_FILE_BYTES_MAX + 1];
+    char peer_cert[TLS_FILE_BYTES_MAX + 1];
+    char peer_key[TLS_FILE_BYTES_MAX + 1];
+    char peer_ca[TLS_FILE_BYTES_MAX + 1];
+    char client_cert[TLS_FILE_BYTES_MAX + 1];
+    char client_key[TLS_FILE_BYTES_MAX + 1];
+    char client_ca[TLS_FILE_BYTES_MAX + 1];
+    bool insecure;
+};
+
+/* A line of [access] that names somebody: NAME = ROLE KIND [WHO] [prefix PREFIX]. */
+enum conf_role { CONF_ROLE_READ = 1, CONF_ROLE_WRITE, CONF_ROLE_ADMIN };
+enum conf_grant_kind {
+    CONF_GRANT_ANY,    /* whoever connects, by whatever way */
+    CONF_GRANT_USER,   /* of this host, on the local socket */
+    CONF_GRANT_GROUP,  /* likewise */
+    CONF_GRANT_CERT,   /* a name of the client's certificate */
+    CONF_GRANT_SECRET, /* the name that a client's secret was derived for; "": the cluster's own */
+    CONF_GRANT_TOKEN,  /* the SHA-256 of a token */
+    CONF_GRANT_KINDS,
+};
+struct conf_grant {
+    char name[NODE_NAME_BYTES_MAX + 1]; /* as the log calls who it names */
+    enum conf_role role;
+    enum conf_grant_kind kind;
+    char who[CONF_GRANT_WHO_BYTES_MAX + 1]; /* as written; of a token its hash in lower case */
+    bool has_prefix;
+    char prefix[CONF_PREFIX_BYTES_MAX + 1]; /* of keys that are strings: nothing else is granted */
     unsigned line;
 };
 
@@ -81,6 +126,11 @@ struct conf {
     struct conf_who_list unix_read;            /* [access]: who may do what on the local socket */
     struct conf_who_list unix_write;
     struct conf_who_list unix_admin;
+    unsigned n_grants; /* the other lines of [access], in the order of the file */
+    struct conf_grant grants[CONF_GRANTS_MAX];
+    unsigned n_listen; /* [node] listen */
+    struct conf_listen listen[CONF_LISTEN_MAX];
+    struct conf_security security;
 };
 
 struct conf_problem {
@@ -133,6 +183,14 @@ bool conf_same_founders(const struct conf *a, const struct conf *b);
 /* Where this node answers HTTP: on its line of [peers], or else [http] address; "": nowhere. Needs
  * self. */
 const char *conf_http_addr(const struct conf *c);
+/* What [security] has: TLS between nodes, and with clients. */
+bool conf_has_peer_tls(const struct conf *c);
+bool conf_has_client_tls(const struct conf *c);
+/* What the scheme of an address comes to. */
+bool conf_is_tls(const struct conf *c, enum conf_scheme scheme);
+/* Somebody is asked who he is: TLS for clients, or a line of [access] that names somebody. Where
+ * nobody is, whoever reaches a TCP port of clients may do all. */
+bool conf_asks_who(const struct conf *c);
 /* Where the local socket of this node is, though c may be that of nobody (ridctl). False: it has
  * none. */
 bool conf_socket_of(const struct conf *c, const char *name, char *ret, size_t size);
