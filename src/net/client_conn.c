@@ -611,6 +611,17 @@ gid_t *client_conn_groups(const struct client_conn *c, unsigned *ret_n)
     return c->is_local && !c->dead ? net_local_groups(c->fd, ret_n) : NULL;
 }
 
+const struct tls_identity *client_conn_identity(const struct client_conn *c)
+{
+    (void)c;
+    return NULL;
+}
+
+bool client_conn_is_tls(const struct client_conn *c)
+{
+    return client_conn_identity(c) != NULL;
+}
+
 void client_conn_set_mark(struct client_conn *c, uint64_t mark)
 {
     c->mark = mark;

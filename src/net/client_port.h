@@ -35,6 +35,7 @@
 
 struct client_port;
 struct client_conn;
+struct tls_identity;
 
 /* Who connected to the local socket, as the kernel knows it. */
 struct client_peer {
@@ -147,7 +148,11 @@ void client_conn_release(struct client_conn *c);
 void client_conn_touched(struct client_conn *c, size_t bytes);
 /* Closes it now, unsent output is lost; on_closed is called before this returns. */
 void client_conn_close(struct client_conn *c, const char *why);
-/* False: it came by TCP, and nobody knows whose it is. */
+/* Whose it is, by TLS; NULL: it has none. Kind TLS_NOBODY: it has shown nothing. Borrowed, as long
+ * as c. */
+const struct tls_identity *client_conn_identity(const struct client_conn *c);
+bool client_conn_is_tls(const struct client_conn *c);
+/* False: it came by TCP, and the kernel does not know whose it is. */
 bool client_conn_peer(const struct client_conn *c, struct client_peer *ret);
 /* The supplementary groups of that peer, to be freed; NULL: none. */
 gid_t *client_conn_groups(const struct client_conn *c, unsigned *ret_n);
