@@ -325,7 +325,8 @@ static int open_ports(struct node *n)
     raise_fd_limit(n->conf);
     node_fill_client_ops(n, &client_ops);
     node_client_conf(n, &client_conf);
-    rc = client_port_new(n->base, n->self->client_addr, &client_conf, &client_ops, &n->client_port);
+    rc = client_port_new(n->base, n->self->client_addr, false, &client_conf, &client_ops,
+                         &n->client_port);
     if (rc == 0)
         rc = node_access_begin(n);
     if (rc != 0)
