@@ -475,7 +475,6 @@ int client_conn_new(struct client_port *p, int fd, struct tls_stream *stream,
     c->port = p;
     c->fd = fd;
     c->stream = stream;
-    c->readable = stream != NULL; /* its first line may have come with the end of the handshake */
     list_init(&c->node);
     list_init(&c->dirty);
     list_init(&c->turn);

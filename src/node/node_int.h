@@ -26,6 +26,16 @@
 struct node_http;
 struct node_room;
 
+/* tls.c: what TLS is done with. */
+struct node_tls {
+    struct tls_ctx *peers;   /* counted; NULL: it is not spoken with them */
+    struct tls_ctx *clients; /* likewise */
+    unsigned n_expiries;     /* of both: what status and metrics may show */
+    struct tls_expiry expiries[2 * TLS_EXPIRIES_MAX];
+    uint64_t look_us; /* when those are looked at the next time */
+    struct log_limit failed_limit;
+};
+
 enum node_phase {
     NODE_RUNNING,
     NODE_TRANSFERRING, /* told to stop: leadership is being handed over */
@@ -132,6 +142,7 @@ struct node {
         struct log_limit denied_limit;
         uint64_t n_denied;
     } local;
+    struct node_tls tls;
     atomic_bool closes; /* nobody waits for a node that is told that it is added */
     bool peers_full;    /* a peer could not be recorded, and none was since */
     unsigned n_abouts;
@@ -201,6 +212,8 @@ unsigned node_percent(uint64_t done, uint64_t total);
 /* events.c: what happened, as log lines. */
 void node_peer_event(void *ctx, enum peer_event event, raft_node_id peer, const char *address,
                      const char *text);
+/* As client_port_ops.on_handshake_failed. */
+void node_client_tls_failed(void *ctx, const char *address, const char *why);
 void node_dump_state(struct node *n);
 /* show.c: STATUS= and the fixed keys of log lines follow role, term and leader. */
 void node_show(struct node *n, bool force);
@@ -283,6 +296,17 @@ void node_access_end(struct node *n);
 enum service_role node_client_role(void *ctx, void *conn);
 void node_client_denied(void *ctx, void *conn, const struct wire_request *q,
                         enum service_role needed, char *ret_who, size_t size);
+
+/* tls.c: reads the files of [security]. 0 or -errno with err_text(). */
+int node_tls_begin(struct node *n);
+/* The same of a file that is to be in force: all of it is taken, or nothing is, and then it has
+ * been said why: -errno with err_text(). The ports are to be told of what is new by the caller. */
+int node_tls_again(struct node *n, const struct conf *fresh);
+/* Once per turn. */
+void node_tls_turn(struct node *n, uint64_t now_us);
+void node_tls_end(struct node *n);
+/* For --check-config. False: something is wrong, and it has been said on standard error. */
+bool node_tls_check(const struct conf *conf);
 
 /* glue.c: tables of functions between the modules. */
 void node_fill_engine_ops(struct node *n, struct engine_ops *ops);

@@ -418,7 +418,7 @@ static void net_tls__lines_and_who_says_them(void **state)
     host_close(h);
 }
 
-/* What came with the end of the handshake makes nothing readable any more, perhaps. */
+/* What came with the end of the handshake is the kernel's until the connection reads it. */
 static void net_tls__the_first_line_comes_with_the_handshake(void **state)
 {
     struct host *h = *state;
