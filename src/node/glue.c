@@ -335,13 +335,13 @@ static void on_too_long(void *ctx, struct client_conn *c, uint64_t line_no)
         service_line_too_long(sc, line_no, node_conf(n)->request_bytes);
 }
 
-static void on_foreign(void *ctx, struct client_conn *c, uint64_t line_no, bool http)
+static void on_foreign(void *ctx, struct client_conn *c, uint64_t line_no, enum wire_foreign what)
 {
     struct service_conn *sc = service_of(c);
 
     (void)ctx;
     if (sc != NULL)
-        service_line_foreign(sc, line_no, http);
+        service_line_foreign(sc, line_no, what);
 }
 
 static void on_overloaded(void *ctx, struct client_conn *c, uint64_t line_no)
@@ -410,6 +410,7 @@ void node_fill_client_ops(struct node *n, struct client_port_ops *ops)
                                     .on_refused = on_refused,
                                     .spent = spent,
                                     .urgent = urgent,
+                                    .on_handshake_failed = node_client_tls_failed,
                                     .on_opened = on_opened,
                                     .on_closed = on_closed};
 }

@@ -26,6 +26,16 @@
 struct node_http;
 struct node_room;
 
+/* tls.c: what TLS is done with. */
+struct node_tls {
+    struct tls_ctx *peers;   /* counted; NULL: it is not spoken with them */
+    struct tls_ctx *clients; /* likewise */
+    unsigned n_expiries;     /* of both: what status and metrics may show */
+    struct tls_expiry expiries[2 * TLS_EXPIRIES_MAX];
+    uint64_t look_us; /* when those are looked at the next time */
+    struct log_limit failed_limit;
+};
+
 enum node_phase {
     NODE_RUNNING,
     NODE_TRANSFERRING, /* told to stop: leadership is being handed over */
@@ -143,6 +153,7 @@ struct node {
         uint64_t n_denied[SERVICE_N_IDENTITIES];
         uint64_t n_auth_failed;
     } access;
+    struct node_tls tls;
     atomic_bool closes; /* nobody waits for a node that is told that it is added */
     bool peers_full;    /* a peer could not be recorded, and none was since */
     unsigned n_abouts;
@@ -212,6 +223,8 @@ unsigned node_percent(uint64_t done, uint64_t total);
 /* events.c: what happened, as log lines. */
 void node_peer_event(void *ctx, enum peer_event event, raft_node_id peer, const char *address,
                      const char *text);
+/* As client_port_ops.on_handshake_failed. */
+void node_client_tls_failed(void *ctx, const char *address, const char *why);
 void node_dump_state(struct node *n);
 /* show.c: STATUS= and the fixed keys of log lines follow role, term and leader. */
 void node_show(struct node *n, bool force);
@@ -304,6 +317,17 @@ int node_client_auth(void *ctx, void *conn, struct wire_slice token, struct serv
 void node_access_status(const struct node *n, struct wire_reply *w);
 /* What an admin's request names, for a line of the log: "id=n4 old=n2". */
 void node_request_words(const struct wire_request *q, char *ret, size_t size);
+
+/* tls.c: reads the files of [security]. 0 or -errno with err_text(). */
+int node_tls_begin(struct node *n);
+/* The same of a file that is to be in force: all of it is taken, or nothing is, and then it has
+ * been said why: -errno with err_text(). The ports are to be told of what is new by the caller. */
+int node_tls_again(struct node *n, const struct conf *fresh);
+/* Once per turn. */
+void node_tls_turn(struct node *n, uint64_t now_us);
+void node_tls_end(struct node *n);
+/* For --check-config. False: something is wrong, and it has been said on standard error. */
+bool node_tls_check(const struct conf *conf);
 
 /* glue.c: tables of functions between the modules. */
 void node_fill_engine_ops(struct node *n, struct engine_ops *ops);
