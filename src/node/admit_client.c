@@ -20,11 +20,24 @@
 /* In the mark of a connection: the number of the file, and its role by that. */
 #define MARK_ROLES 8u
 
-static struct access_caller caller_of(struct client_conn *c)
+/* A secret that is not in its file any more proves nothing, nor does what was derived of it: the
+ * connection that it opened is nobody's from then on (ACCESS-15). */
+static const struct tls_identity *identity_of(const struct node *n, const struct client_conn *c)
+{
+    static const struct tls_identity nobody = {.kind = TLS_NOBODY};
+    const struct tls_identity *id = client_conn_identity(c);
+
+    if (id != NULL && id->kind == TLS_SECRET && n->tls.clients != NULL &&
+        !tls_ctx_accepts(n->tls.clients, id->secret_id))
+        return &nobody;
+    return id;
+}
+
+static struct access_caller caller_of(const struct node *n, struct client_conn *c)
 {
     const struct node_client *own = client_conn_user(c);
 
-    return (struct access_caller){.identity = client_conn_identity(c),
+    return (struct access_caller){.identity = identity_of(n, c),
                                   .token_hash = own->has_token ? own->token_hash : NULL};
 }
 
@@ -43,7 +56,7 @@ static __attribute__((noinline)) enum service_role judge(const struct node *n,
                                                          struct client_conn *c)
 {
     struct node_client *own = client_conn_user(c);
-    const struct access_caller caller = caller_of(c);
+    const struct access_caller caller = caller_of(n, c);
     struct access_right right;
     struct client_peer who;
 
@@ -87,7 +100,7 @@ unsigned node_client_grants(void *ctx, void *conn, struct service_grant ret[CONF
 static enum service_identity who_is(const struct node *n, struct client_conn *c, char *ret,
                                     size_t size)
 {
-    const struct access_caller caller = caller_of(c);
+    const struct access_caller caller = caller_of(n, c);
     enum service_identity kind;
     struct client_peer who;
 

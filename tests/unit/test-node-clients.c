@@ -187,6 +187,45 @@ static void clients__a_reload_judges_each_anew(void **state)
     free(n);
 }
 
+static struct tls_ctx *context_of(unsigned char fill, unsigned char ret_id[TLS_SECRET_ID_BYTES])
+{
+    struct tls_secrets secrets = {.n = 1, .of = {{.len = TLS_SECRET_BYTES_MIN}}};
+    const struct tls_conf conf = {.use = TLS_CLIENTS, .cluster = "c", .secrets = &secrets};
+    struct tls_ctx *ctx;
+
+    memset(secrets.of[0].bytes, fill, TLS_SECRET_BYTES_MIN);
+    assert_int_equal(tls_secret_id(&secrets.of[0], TLS_SECRET_CLIENT, "c", ret_id), 0);
+    assert_int_equal(tls_ctx_new(&conf, &ctx), 0);
+    return ctx;
+}
+
+/* ACCESS-15 */
+static void clients__a_secret_that_is_taken_away(void **state)
+{
+    struct client_conn own = tls_conn(TLS_SECRET, "");
+    struct client_conn ops = tls_conn(TLS_SECRET, "ops");
+    struct node *n = node_with("ops = admin secret ops\n");
+    struct tls_ctx *one = context_of(1, own.identity.secret_id);
+    unsigned char other_id[TLS_SECRET_ID_BYTES];
+    struct tls_ctx *other = context_of(2, other_id);
+
+    (void)state;
+    memcpy(ops.identity.secret_id, own.identity.secret_id, TLS_SECRET_ID_BYTES);
+    n->tls.clients = one;
+    assert_int_equal(node_client_role(n, &own), SERVICE_ADMIN);
+    assert_int_equal(node_client_role(n, &ops), SERVICE_ADMIN);
+    n->tls.clients = other;
+    take(n, "ops = admin secret ops\n");
+    assert_int_equal(node_client_role(n, &own), SERVICE_NONE);
+    assert_int_equal(node_client_role(n, &ops), SERVICE_NONE);
+    memcpy(ops.identity.secret_id, other_id, TLS_SECRET_ID_BYTES);
+    take(n, "ops = admin secret ops\n");
+    assert_int_equal(node_client_role(n, &ops), SERVICE_ADMIN);
+    tls_ctx_unref(one);
+    tls_ctx_unref(other);
+    free(n);
+}
+
 /* Where the right did not change it is not looked for. */
 static void clients__a_right_is_kept(void **state)
 {
@@ -361,6 +400,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(clients__a_reload_judges_each_anew),
+        cmocka_unit_test(clients__a_secret_that_is_taken_away),
         cmocka_unit_test(clients__a_right_is_kept),
         cmocka_unit_test(clients__a_token_over_tls_alone),
         cmocka_unit_test(clients__the_last_good_token),
