@@ -9,6 +9,7 @@
 #include "base/banned.h"
 
 static_assert(CONF_GRANTS_MAX <= 64, "each grant has a bit");
+static_assert(CONF_TOKEN_DIGITS == 2 * ACCESS_HASH_BYTES, "a byte has two digits");
 static_assert(SERVICE_READ == (int)CONF_ROLE_READ && SERVICE_WRITE == (int)CONF_ROLE_WRITE &&
                   SERVICE_ADMIN == (int)CONF_ROLE_ADMIN,
               "a role of the file is a role");
@@ -23,8 +24,8 @@ static unsigned digit(char c)
 /* The file was read without a problem: it is as long as it must be. */
 static void hash_of(const char *hex, unsigned char ret[ACCESS_HASH_BYTES])
 {
-    rid_assert(strlen(hex) == 2 * ACCESS_HASH_BYTES);
-    for (unsigned i = 0; i < ACCESS_HASH_BYTES; i++)
+    rid_assert(strlen(hex) == CONF_TOKEN_DIGITS);
+    for (size_t i = 0; i < ACCESS_HASH_BYTES; i++)
         ret[i] = (unsigned char)(digit(hex[2 * i]) << 4 | digit(hex[2 * i + 1]));
 }
 
@@ -158,7 +159,7 @@ void access_add_words(char *text, size_t size, const char *more, size_t len)
     for (size_t i = 0; i < len && at + 1 < size; i++) {
         const bool plain = more[i] >= 0x20 && more[i] < 0x7f && more[i] != '\'' && more[i] != '"';
 
-        text[at++] = plain ? more[i] : '?';
+        text[at++] = (char)(plain ? more[i] : '?');
     }
     text[at] = '\0';
 }

@@ -281,8 +281,7 @@ static __attribute__((noinline)) bool may_in_part(struct service_conn *c,
     struct service_grant grants[CONF_GRANTS_MAX];
     struct refusal r = {.needed = needed, .has = has, .grants = grants};
 
-    if (ops->grants != NULL)
-        r.n = ops->grants(ops->ctx, c->host, grants);
+    r.n = ops->grants != NULL ? ops->grants(ops->ctx, c->host, grants) : 0;
     rid_assert(r.n <= CONF_GRANTS_MAX);
     for (unsigned i = 0; i < r.n; i++) {
         r.has = grants[i].role > r.has ? grants[i].role : r.has;
