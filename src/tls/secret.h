@@ -19,9 +19,10 @@
 #include "base/limits.h"
 
 struct tls_secret {
-    char name[NODE_NAME_BYTES_MAX +
-              1]; /* of the client that it was derived for; "": the cluster's */
-    unsigned char id[TLS_SECRET_ID_BYTES]; /* of a derived one: that of the cluster's secret */
+    /* of the client that it was derived for; "": the cluster's */
+    char name[NODE_NAME_BYTES_MAX + 1];
+    /* of a derived one: that of the cluster's secret */
+    unsigned char id[TLS_SECRET_ID_BYTES];
     size_t len;
     unsigned char bytes[TLS_SECRET_BYTES_MAX];
 };
@@ -31,7 +32,8 @@ struct tls_secrets {
     struct tls_secret of[TLS_SECRETS_MAX];
 };
 
-/* A new file with a fresh secret, for its owner alone (0600). -EEXIST: there is one, which stays. */
+/* A new file with a fresh secret, for its owner alone (0600). -EEXIST: there is one, and it
+ * stays. */
 int tls_secret_make(const char *path);
 /* Refused: a file that others than its owner may read, but that a group may if it is root's; that
  * anybody but its owner may write; that is neither root's nor ours; no secret in it, or too short a
@@ -43,6 +45,8 @@ void tls_secrets_wipe(struct tls_secrets *s);
 int tls_secret_derive(const struct tls_secret *of, const char *cluster, const char *name,
                       struct tls_secret *ret);
 int tls_secret_format(const struct tls_secret *s, char *ret_text, size_t size);
+/* A new file with this text, for its owner alone (0600). -EEXIST: there is one, which stays. */
+int tls_secret_write(const char *path, const char *text);
 
 /* ---- what TLS is done with ---- */
 
