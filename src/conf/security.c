@@ -33,16 +33,6 @@ static unsigned line_of(const struct reading *rd, const char *name)
     return rd->key_lines[key_of(name) - conf_keys];
 }
 
-/* Of what could not be read nobody knows what it says. */
-static bool is_understood(const struct reading *rd)
-{
-    bool good = !rd->section_meant[CONF_SECURITY] && !rd->security_unclear;
-
-    for (size_t i = 0; i < CONF_N_KEYS; i++)
-        good &= conf_keys[i].section != CONF_SECURITY || !rd->key_bad[i];
-    return good;
-}
-
 /* A file that is given without another of its group. */
 static void check_group(struct reading *rd, const struct group *g)
 {
@@ -162,7 +152,8 @@ static void check_addresses(struct reading *rd)
 
 void conf_finish_security(struct reading *rd)
 {
-    if (!is_understood(rd))
+    /* Of what was not understood nobody knows what it says. */
+    if (rd->section_meant[CONF_SECURITY] || rd->security_unclear)
         return;
     check_keys(rd);
     check_peers(rd);

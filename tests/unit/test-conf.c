@@ -689,6 +689,8 @@ static void conf__peers_beyond_loopback_need_security(void **state)
          "f:6: secret_file = 's' is neither an absolute path, nor credential:NAME, nor none\n"},
         {BEYOND "[security]\nsecret_fil = /s\n",
          "f:6: unknown key 'secret_fil' in [security]; did you mean 'secret_file'?\n"},
+        {BEYOND "[security]\n secret_file = /s\n",
+         "f:6: indented line 'secret_file = /s'; keys and headers start in the first column\n"},
         {BEYOND "[secrity]\nsecret_file = /s\n",
          "f:5: unknown section ['secrity']; did you mean 'security'?\n"},
         /* One of the two lines is a mistake. */
