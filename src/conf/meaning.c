@@ -128,6 +128,7 @@ static const char *take_text(struct conf *c, const struct conf_key *k, const cha
         break;
     }
     rid_assert(false);
+    return NULL;
 }
 
 static bool take_level(struct reading *rd, const struct conf_key *k, const char *value)
