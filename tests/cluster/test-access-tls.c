@@ -180,11 +180,11 @@ CASE(access_tls__by_secret)
     cl = open_as(&w, "ops");
     expect(cl, REMOVE, MAY);
     tls_close(cl);
-    assert_int_equal(node_log_lines(w.c, 0,
-                                    "event=access_admin who='secret ops (ops)' identity=secret "
-                                    "address=127.0.0.1:",
-                                    "request=member_remove names='id=n1 dry_run=yes'"),
-                     1);
+    wait_until(node_log_lines(w.c, 0,
+                              "event=access_admin who='secret ops (ops)' identity=secret "
+                              "address=127.0.0.1:",
+                              "request=member_remove names='id=n1 dry_run=yes'") == 1,
+               "what an admin did");
     cl = open_as(&w, "app");
     expect(cl, WRITE("app/x"), "\"write_ok\"");
     expect(cl, WRITE("k"), "has it for keys that begin with 'app/' alone");

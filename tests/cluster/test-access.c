@@ -331,6 +331,7 @@ CASE(access__everybody_may_read_a_part)
     assert_int_equal(reply_int(json_object_get(clients, "denied_by"), "nobody"), 5);
     assert_int_equal(reply_int(clients, "auth_failed"), 2);
     json_decref(status);
+    node_wait_logged(c, 0, "event=access_admin"); /* the last of all */
     assert_int_equal(node_log_lines(c, 0,
                                     "event=access_denied who='nobody (TCP)' identity=nobody "
                                     "address=127.0.0.1:",
