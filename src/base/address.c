@@ -104,7 +104,7 @@ bool address_split(const char *addr, char *ret_host, size_t host_size, char *ret
     return true;
 }
 
-const char *address_normal(const char *addr, char *ret)
+static const char *normal(const char *addr, bool to_listen, char *ret)
 {
     char host[HOST_BYTES_MAX + 1];
     char port[6];
@@ -116,19 +116,29 @@ const char *address_normal(const char *addr, char *ret)
         return "is not an address: host:port or [ipv6]:port, port 1 to 65535";
     if (*addr == '[') {
         (void)is_ipv6(host, &v6);
-        if (IN6_IS_ADDR_UNSPECIFIED(&v6))
+        if (IN6_IS_ADDR_UNSPECIFIED(&v6) && !to_listen)
             return "cannot be dialled by others: write the address they reach";
         (void)inet_ntop(AF_INET6, &v6, text, sizeof(text));
         (void)snprintf(ret, ADDRESS_BYTES_MAX + 1, "[%s%s]:%s", text, host + strcspn(host, "%"),
                        port);
         return NULL;
     }
-    if (inet_pton(AF_INET, host, &v4) == 1 && v4.s_addr == INADDR_ANY)
+    if (inet_pton(AF_INET, host, &v4) == 1 && v4.s_addr == INADDR_ANY && !to_listen)
         return "cannot be dialled by others: write the address they reach";
     for (char *p = host; *p != '\0'; p++)
         *p = (char)tolower((unsigned char)*p);
     (void)snprintf(ret, ADDRESS_BYTES_MAX + 1, "%s:%s", host, port);
     return NULL;
+}
+
+const char *address_normal(const char *addr, char *ret)
+{
+    return normal(addr, false, ret);
+}
+
+const char *address_normal_listen(const char *addr, char *ret)
+{
+    return normal(addr, true, ret);
 }
 
 bool address_host_is_loopback(const char *host)

@@ -21,6 +21,8 @@ bool address_split(const char *addr, char *ret_host, size_t host_size, char *ret
  * NULL, or what is wrong with it, to stand behind its name: not an address, or that of no host
  * (0.0.0.0, [::]), which is only for listening. */
 const char *address_normal(const char *addr, char *ret);
+/* The same of one to listen at: that of no host is one, too. */
+const char *address_normal_listen(const char *addr, char *ret);
 /* Reached from this host alone: 127.0.0.0/8, ::1, or localhost, which is never asked about. A host
  * without brackets; a name that merely leads there is none of them. */
 bool address_host_is_loopback(const char *host);

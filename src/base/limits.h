@@ -1076,8 +1076,13 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 #define CONF_GRANTS_MAX          64u
 #define CONF_GRANT_WHO_BYTES_MAX 127u
 #define CONF_PREFIX_BYTES_MAX    63u
+/* Of the hash of a token in [access], SHA-256 in hexadecimal; more or fewer are a problem. */
+#define CONF_TOKEN_DIGITS 64u
 /* Addresses of [node] listen. */
 #define CONF_LISTEN_MAX 4u
+/* What inih takes of a line. A longer one is a problem, and so is one that would be longer as
+ * conf_print() writes it. */
+#define CONF_LINE_BYTES_MAX 197u
 /* After %i is replaced; conf_print() must fit it into one line of the file, which inih bounds at
  * 197 bytes. A longer one is a problem. */
 #define CONF_DATA_DIR_BYTES_MAX 180u

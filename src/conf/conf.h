@@ -28,8 +28,8 @@
 #include "base/log.h"
 #include "raft/configuration.h"
 
-/* How an address is spoken at, as is written before it. DEFAULT: nothing was; TLS where [security]
- * has what that needs, else plain. */
+/* How an address is spoken at: as it is written before it. DEFAULT: nothing was; TLS where
+ * [security] has what that needs, else plain. */
 enum conf_scheme { CONF_SCHEME_DEFAULT, CONF_SCHEME_PLAIN, CONF_SCHEME_TLS };
 
 struct conf_peer {
@@ -49,7 +49,7 @@ struct conf_listen {
     enum conf_scheme scheme;
 };
 
-/* [security]; "": none. Files as tls_file_path() takes them. */
+/* [security]; "": none. Files as tls_file_path() takes them; %i as in data_dir. */
 struct conf_security {
     char secret_file[TLS_FILE_BYTES_MAX + 1];
     char peer_cert[TLS_FILE_BYTES_MAX + 1];
@@ -122,6 +122,7 @@ struct conf {
     size_t keep_bytes;                     /* [log]: that stay for followers that are behind */
     unsigned snapshot_mib;                 /* [log] snapshot_mib_per_s; 0: as fast as it goes */
     char http_addr[ADDRESS_BYTES_MAX + 1]; /* [http] address; "": none */
+    enum conf_scheme http_scheme;          /* of http_addr */
     char http_hosts[CONF_HOSTS_BYTES_MAX + 1]; /* [http] hosts: lower case, "a,b"; "": none */
     struct conf_who_list unix_read;            /* [access]: who may do what on the local socket */
     struct conf_who_list unix_write;
@@ -183,6 +184,8 @@ bool conf_same_founders(const struct conf *a, const struct conf *b);
 /* Where this node answers HTTP: on its line of [peers], or else [http] address; "": nowhere. Needs
  * self. */
 const char *conf_http_addr(const struct conf *c);
+/* How it is spoken there. */
+enum conf_scheme conf_http_scheme(const struct conf *c);
 /* What [security] has: TLS between nodes, and with clients. */
 bool conf_has_peer_tls(const struct conf *c);
 bool conf_has_client_tls(const struct conf *c);

@@ -9,7 +9,7 @@
 
 #include "base/banned.h"
 
-static size_t key_at(enum conf_section section, const char *name)
+size_t conf_key_at(enum conf_section section, const char *name)
 {
     const struct conf_key *k = conf_find_key(section, name);
 
@@ -27,8 +27,8 @@ static int peer_order(const void *a, const void *b)
 
 static void finish_timing(struct reading *rd)
 {
-    size_t heartbeat = key_at(CONF_RAFT, "heartbeat_ms");
-    size_t election = key_at(CONF_RAFT, "election_ms");
+    size_t heartbeat = conf_key_at(CONF_RAFT, "heartbeat_ms");
+    size_t election = conf_key_at(CONF_RAFT, "election_ms");
     unsigned line =
         rd->key_lines[heartbeat] != 0 ? rd->key_lines[heartbeat] : rd->key_lines[election];
 
@@ -70,8 +70,8 @@ bool conf_lease_warning(const struct conf *c, char *ret_text, size_t size)
  * that is allowed would never find room (CLIENT-13). */
 static void finish_memory(struct reading *rd)
 {
-    const size_t memory = key_at(CONF_LIMITS, "memory");
-    const size_t request = key_at(CONF_LIMITS, "request_bytes");
+    const size_t memory = conf_key_at(CONF_LIMITS, "memory");
+    const size_t request = conf_key_at(CONF_LIMITS, "request_bytes");
     const unsigned line =
         rd->key_lines[memory] != 0 ? rd->key_lines[memory] : rd->key_lines[request];
 
@@ -86,7 +86,7 @@ static void finish_memory(struct reading *rd)
 static void finish_socket(struct reading *rd)
 {
     const struct conf *c = rd->c;
-    const size_t key = key_at(CONF_NODE, "client");
+    const size_t key = conf_key_at(CONF_NODE, "client");
     char path[CONF_SOCKET_BYTES_MAX + 1];
 
     if (c->client_socket[0] == '\0' || rd->key_bad[key])
@@ -101,10 +101,32 @@ static void finish_socket(struct reading *rd)
         }
 }
 
+/* Where %i stands in the name of a file. */
+static void expand_files(struct reading *rd)
+{
+    struct conf *c = rd->c;
+    char file[TLS_FILE_BYTES_MAX + 1];
+
+    for (size_t i = 0; i < CONF_N_KEYS; i++) {
+        const struct conf_key *k = &conf_keys[i];
+        char *at = (char *)c + k->offset;
+        const char *wrong;
+
+        if (k->kind != CONF_KIND_FILE || *at == '\0')
+            continue;
+        wrong = conf_expand_file(at, c->self->name, file, sizeof(file));
+        if (wrong != NULL)
+            conf_problem_add(rd, rd->key_lines[i], "%s for node '%s' %s", k->name, c->self->name,
+                             wrong);
+        else
+            memcpy(at, file, strlen(file) + 1);
+    }
+}
+
 static void finish_self(struct reading *rd, const char *id, bool need_self)
 {
     struct conf *c = rd->c;
-    size_t id_key = key_at(CONF_NODE, "id");
+    size_t id_key = conf_key_at(CONF_NODE, "id");
     char dir[PATH_MAX];
     char esc[LOG_ESC_BUF];
     char adv[CONF_ADVICE_BUF];
@@ -139,20 +161,21 @@ static void finish_self(struct reading *rd, const char *id, bool need_self)
     }
     wrong = conf_expand_dir(c->data_dir, c->self->name, dir, sizeof(dir));
     if (wrong != NULL)
-        conf_problem_add(rd, rd->key_lines[key_at(CONF_NODE, "data_dir")],
+        conf_problem_add(rd, rd->key_lines[conf_key_at(CONF_NODE, "data_dir")],
                          "data_dir for node '%s' %s", c->self->name, wrong);
     else
         (void)snprintf(c->data_dir, sizeof(c->data_dir), "%s", dir);
     if (conf_socket_of(c, c->self->name, dir, CONF_SOCKET_BYTES_MAX + 1))
         (void)snprintf(c->client_socket, sizeof(c->client_socket), "%.*s",
                        (int)CONF_SOCKET_BYTES_MAX, dir);
+    expand_files(rd);
 }
 
 /* One listener per address, as on the lines of [peers]. */
 static void finish_http(struct reading *rd)
 {
     const struct conf *c = rd->c;
-    const unsigned line = rd->key_lines[key_at(CONF_HTTP, "address")];
+    const unsigned line = rd->key_lines[conf_key_at(CONF_HTTP, "address")];
 
     for (unsigned i = 0; i < c->n_peers && c->http_addr[0] != '\0'; i++) {
         const struct conf_peer *p = &c->peers[i];
@@ -163,9 +186,41 @@ static void finish_http(struct reading *rd)
     }
 }
 
+/* What conf_print() makes of a line must be read back: it has blanks that the file may lack, and
+ * addresses in their one spelling. */
+static void check_printed(struct reading *rd, unsigned line, const char *text)
+{
+    if (strlen(text) > CONF_LINE_BYTES_MAX)
+        conf_problem_add(rd, line, "line of %zu bytes as it is printed; at most %u are read",
+                         strlen(text), CONF_LINE_BYTES_MAX);
+}
+
+static void finish_lengths(struct reading *rd)
+{
+    static const char key[] = "listen = ";
+    const struct conf *c = rd->c;
+    char peer[CONF_PEER_TEXT];
+    char grant[CONF_GRANT_TEXT];
+    char listen[sizeof(key) + CONF_LISTEN_TEXT];
+
+    for (unsigned i = 0; i < c->n_peers; i++)
+        check_printed(rd, c->peers[i].line, conf_format_peer(&c->peers[i], peer, sizeof(peer)));
+    for (unsigned i = 0; i < c->n_grants; i++)
+        check_printed(rd, c->grants[i].line,
+                      conf_format_grant(&c->grants[i], grant, sizeof(grant)));
+    memcpy(listen, key, sizeof(key));
+    (void)conf_format_listen(c, listen + strlen(key), CONF_LISTEN_TEXT);
+    check_printed(rd, rd->key_lines[conf_key_at(CONF_NODE, "listen")], listen);
+}
+
 const char *conf_http_addr(const struct conf *c)
 {
     return c->self->http_addr[0] != '\0' ? c->self->http_addr : c->http_addr;
+}
+
+enum conf_scheme conf_http_scheme(const struct conf *c)
+{
+    return c->self->http_addr[0] != '\0' ? c->self->http_scheme : c->http_scheme;
 }
 
 void conf_finish(struct reading *rd, const char *id, bool need_self)
@@ -176,7 +231,7 @@ void conf_finish(struct reading *rd, const char *id, bool need_self)
         conf_problem_add(rd, 0,
                          "section [cluster] is missing: it names the cluster ('name = example')");
     else if (rd->section_lines[CONF_CLUSTER] != 0 &&
-             rd->key_lines[key_at(CONF_CLUSTER, "name")] == 0)
+             rd->key_lines[conf_key_at(CONF_CLUSTER, "name")] == 0)
         conf_problem_add(rd, rd->section_lines[CONF_CLUSTER], "[cluster] has no 'name'");
     if (rd->section_lines[CONF_PEERS] == 0 && !rd->section_meant[CONF_PEERS])
         conf_problem_add(
@@ -189,5 +244,8 @@ void conf_finish(struct reading *rd, const char *id, bool need_self)
     finish_memory(rd);
     finish_http(rd);
     finish_socket(rd);
+    conf_finish_listen(rd);
+    conf_finish_security(rd);
+    finish_lengths(rd);
     finish_self(rd, id, need_self);
 }

@@ -11,10 +11,10 @@
 #include "base/banned.h"
 
 const char *const conf_section_names[CONF_N_SECTIONS] = {
-    [CONF_CLUSTER] = "cluster", [CONF_PEERS] = "peers", [CONF_NODE] = "node",
-    [CONF_RAFT] = "raft",       [CONF_READS] = "reads", [CONF_LIMITS] = "limits",
-    [CONF_LOG] = "log",         [CONF_STATE] = "state", [CONF_ACCESS] = "access",
-    [CONF_HTTP] = "http",
+    [CONF_CLUSTER] = "cluster", [CONF_PEERS] = "peers", [CONF_SECURITY] = "security",
+    [CONF_NODE] = "node",       [CONF_RAFT] = "raft",   [CONF_READS] = "reads",
+    [CONF_LIMITS] = "limits",   [CONF_LOG] = "log",     [CONF_STATE] = "state",
+    [CONF_ACCESS] = "access",   [CONF_HTTP] = "http",
 };
 
 /* LMDB and the log count in pages. */
@@ -24,9 +24,18 @@ const char *const conf_section_names[CONF_N_SECTIONS] = {
 
 const struct conf_key conf_keys[CONF_N_KEYS] = {
     {CONF_CLUSTER, "name", CONF_KIND_NAME, AT(cluster_name), 0, 0, 0, 0},
+    {CONF_SECURITY, "secret_file", CONF_KIND_FILE, AT(security.secret_file), 0, 0, 0, 0},
+    {CONF_SECURITY, "peer_cert", CONF_KIND_FILE, AT(security.peer_cert), 0, 0, 0, 0},
+    {CONF_SECURITY, "peer_key", CONF_KIND_FILE, AT(security.peer_key), 0, 0, 0, 0},
+    {CONF_SECURITY, "peer_ca", CONF_KIND_FILE, AT(security.peer_ca), 0, 0, 0, 0},
+    {CONF_SECURITY, "client_cert", CONF_KIND_FILE, AT(security.client_cert), 0, 0, 0, 0},
+    {CONF_SECURITY, "client_key", CONF_KIND_FILE, AT(security.client_key), 0, 0, 0, 0},
+    {CONF_SECURITY, "client_ca", CONF_KIND_FILE, AT(security.client_ca), 0, 0, 0, 0},
+    {CONF_SECURITY, "insecure", CONF_KIND_YES, AT(security.insecure), 0, 0, 0, 0},
     {CONF_NODE, "id", CONF_KIND_SELF, 0, 0, 0, 0, 0},
     {CONF_NODE, "data_dir", CONF_KIND_DIR, AT(data_dir), 0, 0, 0, 0},
     {CONF_NODE, "client", CONF_KIND_SOCKET, AT(client_socket), 0, 0, 0, 0},
+    {CONF_NODE, "listen", CONF_KIND_LISTEN, AT(listen), 0, 0, 0, 0},
     {CONF_NODE, "map_size", CONF_KIND_SIZE, AT(map_size_bytes), CONF_MAP_BYTES_DEFAULT,
      CONF_MAP_BYTES_MIN, CONF_MAP_BYTES_MAX, PAGE_BYTES},
     {CONF_NODE, "log_level", CONF_KIND_LEVEL, AT(log_level), LOG_INFO, LOG_ERROR, LOG_DEBUG, 0},
@@ -102,6 +111,9 @@ void conf_number_set(struct conf *c, const struct conf_key *k, uint64_t value)
     case CONF_KIND_HOSTS:
     case CONF_KIND_SOCKET:
     case CONF_KIND_WHO:
+    case CONF_KIND_FILE:
+    case CONF_KIND_YES:
+    case CONF_KIND_LISTEN:
         rid_assert(false);
     }
 }
@@ -142,6 +154,9 @@ uint64_t conf_number_get(const struct conf *c, const struct conf_key *k)
     case CONF_KIND_HOSTS:
     case CONF_KIND_SOCKET:
     case CONF_KIND_WHO:
+    case CONF_KIND_FILE:
+    case CONF_KIND_YES:
+    case CONF_KIND_LISTEN:
         break;
     }
     rid_assert(false);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/log.h"
 #include "conf/reading_int.h"
 
@@ -27,6 +28,21 @@ const struct conf_key *conf_find_key(enum conf_section section, const char *name
     return NULL;
 }
 
+/* It is one of another section, or near one of this. */
+static bool may_mean_key(enum conf_section section, const char *name)
+{
+    const char *names[CONF_N_KEYS];
+    size_t n = 0;
+
+    for (size_t i = 0; i < CONF_N_KEYS; i++) {
+        if (conf_keys[i].section == section)
+            names[n++] = conf_keys[i].name;
+        else if (strcmp(conf_keys[i].name, name) == 0)
+            return true;
+    }
+    return conf_near(name, names, n) != NULL;
+}
+
 static void unknown_key(struct reading *rd, const char *name)
 {
     char esc[LOG_ESC_BUF];
@@ -36,6 +52,7 @@ static void unknown_key(struct reading *rd, const char *name)
     const char *section = conf_section_names[rd->section];
 
     (void)log_esc(esc, sizeof(esc), name, strlen(name));
+    rd->security_unclear |= rd->section == CONF_SECURITY;
     for (size_t i = 0; i < CONF_N_KEYS; i++) {
         if (conf_keys[i].section == rd->section)
             names[n++] = conf_keys[i].name;
@@ -82,10 +99,62 @@ static bool take_number(struct reading *rd, const struct conf_key *k, const char
     return false;
 }
 
+/* A value that is text. NULL, or what is wrong with it. */
+static const char *take_text(struct conf *c, const struct conf_key *k, const char *value)
+{
+    char *to = (char *)c + k->offset;
+
+    switch (k->kind) {
+    case CONF_KIND_DIR:
+        return conf_expand_dir(value, NULL, to, sizeof(c->data_dir));
+    case CONF_KIND_SOCKET:
+        return conf_expand_socket(value, NULL, to, sizeof(c->client_socket));
+    case CONF_KIND_FILE:
+        return conf_expand_file(value, NULL, to, TLS_FILE_BYTES_MAX + 1);
+    case CONF_KIND_ADDRESS:
+        return conf_parse_address(value, &conf_http_schemes, to, &c->http_scheme);
+    case CONF_KIND_HOSTS:
+        return conf_normal_hosts(value, to, sizeof(c->http_hosts));
+    case CONF_KIND_WHO:
+        return conf_parse_who(value, (struct conf_who_list *)(void *)to);
+    case CONF_KIND_YES:
+        return conf_parse_yes(value, &c->security.insecure);
+    case CONF_KIND_NAME:
+    case CONF_KIND_SELF:
+    case CONF_KIND_LEVEL:
+    case CONF_KIND_UNSIGNED:
+    case CONF_KIND_MS:
+    case CONF_KIND_SIZE:
+    case CONF_KIND_LISTEN:
+        break;
+    }
+    rid_assert(false);
+}
+
+static bool take_level(struct reading *rd, const struct conf_key *k, const char *value)
+{
+    char esc[LOG_ESC_BUF];
+    char adv[CONF_ADVICE_BUF];
+    const char *names[LOG_DEBUG + 1];
+    enum log_level level;
+
+    if (log_level_from_name(value, &level)) {
+        conf_number_set(rd->c, k, (uint64_t)level);
+        return true;
+    }
+    for (unsigned i = 0; i <= LOG_DEBUG; i++)
+        names[i] = log_level_name((enum log_level)i);
+    conf_problem_add(rd, rd->line, "%s = %s is unknown%s", k->name,
+                     log_esc(esc, sizeof(esc), value, strlen(value)),
+                     conf_advice(adv, value, names, LOG_DEBUG + 1));
+    return false;
+}
+
+/* false: a problem was noted. */
 static bool take_key(struct reading *rd, const struct conf_key *k, const char *value)
 {
     char esc[LOG_ESC_BUF];
-    enum log_level level;
+    const char *wrong;
 
     (void)log_esc(esc, sizeof(esc), value, strlen(value));
     switch (k->kind) {
@@ -101,59 +170,52 @@ static bool take_key(struct reading *rd, const struct conf_key *k, const char *v
         (void)snprintf(to, NODE_NAME_BYTES_MAX + 1, "%s", value);
         return true;
     }
-    case CONF_KIND_DIR: {
-        const char *wrong = conf_expand_dir(value, NULL, rd->c->data_dir, sizeof(rd->c->data_dir));
-
-        if (wrong != NULL)
-            conf_problem_add(rd, rd->line, "%s = %s %s", k->name, esc, wrong);
-        return wrong == NULL;
-    }
-    case CONF_KIND_ADDRESS:
-    case CONF_KIND_HOSTS: {
-        char *to = (char *)rd->c + k->offset;
-        const char *wrong = k->kind == CONF_KIND_ADDRESS
-                                ? conf_normal_http(value, to)
-                                : conf_normal_hosts(value, to, CONF_HOSTS_BYTES_MAX + 1);
-
-        if (wrong != NULL)
-            conf_problem_add(rd, rd->line, "%s = %s %s", k->name, esc, wrong);
-        return wrong == NULL;
-    }
-    case CONF_KIND_SOCKET: {
-        const char *wrong =
-            conf_expand_socket(value, NULL, rd->c->client_socket, sizeof(rd->c->client_socket));
-
-        if (wrong != NULL)
-            conf_problem_add(rd, rd->line, "%s = %s %s", k->name, esc, wrong);
-        return wrong == NULL;
-    }
-    case CONF_KIND_WHO: {
-        struct conf_who_list *list = (struct conf_who_list *)(void *)((char *)rd->c + k->offset);
-        const char *wrong = conf_parse_who(value, list);
-
-        if (wrong != NULL)
-            conf_problem_add(rd, rd->line, "%s = %s %s", k->name, esc, wrong);
-        return wrong == NULL;
-    }
     case CONF_KIND_LEVEL:
-        if (!log_level_from_name(value, &level)) {
-            const char *names[LOG_DEBUG + 1];
-            char adv[CONF_ADVICE_BUF];
-
-            for (unsigned i = 0; i <= LOG_DEBUG; i++)
-                names[i] = log_level_name((enum log_level)i);
-            conf_problem_add(rd, rd->line, "%s = %s is unknown%s", k->name, esc,
-                             conf_advice(adv, value, names, LOG_DEBUG + 1));
-            return false;
-        }
-        conf_number_set(rd->c, k, (uint64_t)level);
-        return true;
+        return take_level(rd, k, value);
     case CONF_KIND_UNSIGNED:
     case CONF_KIND_MS:
     case CONF_KIND_SIZE:
+        return take_number(rd, k, value);
+    case CONF_KIND_LISTEN:
+        return conf_take_listen(rd, value);
+    case CONF_KIND_DIR:
+    case CONF_KIND_SOCKET:
+    case CONF_KIND_FILE:
+    case CONF_KIND_ADDRESS:
+    case CONF_KIND_HOSTS:
+    case CONF_KIND_WHO:
+    case CONF_KIND_YES:
         break;
     }
-    return take_number(rd, k, value);
+    wrong = take_text(rd->c, k, value);
+    if (wrong != NULL)
+        conf_problem_add(rd, rd->line, "%s = %s %s", k->name, esc, wrong);
+    return wrong == NULL;
+}
+
+/* A line of [access] that is none of its keys: a grant, or a key that was mistyped. */
+static void take_grant(struct reading *rd, const char *name, const char *value)
+{
+    struct conf_grant g = {.line = rd->line};
+    char esc[LOG_ESC_BUF];
+    const char *wrong =
+        conf_has_hash_comment(value) ? CONF_HASH_COMMENT : conf_parse_grant(value, &g);
+
+    if (wrong != NULL && may_mean_key(CONF_ACCESS, name))
+        unknown_key(rd, name);
+    else if (!conf_name_ok(name))
+        conf_problem_add(rd, rd->line,
+                         "name %s in [access]: 1 to %u of A-Z a-z 0-9 _ - are allowed",
+                         log_esc(esc, sizeof(esc), name, strlen(name)), NODE_NAME_BYTES_MAX);
+    else if (conf_has_hash_comment(value))
+        conf_problem_add(rd, rd->line, CONF_HASH_COMMENT);
+    else if (wrong != NULL)
+        conf_problem_add(rd, rd->line, "%s = %s %s", name,
+                         log_esc(esc, sizeof(esc), value, strlen(value)), wrong);
+    else {
+        (void)snprintf(g.name, sizeof(g.name), "%s", name);
+        conf_add_grant(rd, &g);
+    }
 }
 
 static void take_pair(struct reading *rd, const char *name, const char *value)
@@ -169,6 +231,10 @@ static void take_pair(struct reading *rd, const char *name, const char *value)
     }
     if (rd->section != CONF_PEERS) {
         k = conf_find_key(rd->section, name);
+        if (k == NULL && rd->section == CONF_ACCESS) {
+            take_grant(rd, name, value);
+            return;
+        }
         if (k == NULL) {
             unknown_key(rd, name);
             return;

@@ -106,7 +106,7 @@ static void check_address_is_new(struct reading *rd, const struct conf_peer *p, 
             (strcmp(q->client_addr, addr) != 0 || (self && at <= 1)) &&
             (strcmp(q->http_addr, addr) != 0 || self))
             continue;
-        if (at == 2 && !self && !are_on_one_host(p, q))
+        if (at == 2 && !self && !are_on_one_host(p, q) && conf_address_is_loopback(addr))
             continue;
         if (self)
             conf_problem_add(rd, rd->line, "address '%s' stands twice on this line", addr);
@@ -117,6 +117,13 @@ static void check_address_is_new(struct reading *rd, const struct conf_peer *p, 
     }
 }
 
+/* Peers are all spoken with alike, as [security] says. */
+static const char *take_peer_address(const char *word, char *ret)
+{
+    return strstr(word, "://") != NULL ? "has a word before '://': a peer address has none"
+                                       : address_normal(word, ret);
+}
+
 static void take_addresses(struct reading *rd, struct conf_peer *p, const struct words *words)
 {
     char *const to[WORDS_MAX] = {p->peer_addr, p->client_addr, p->http_addr};
@@ -124,7 +131,14 @@ static void take_addresses(struct reading *rd, struct conf_peer *p, const struct
 
     for (unsigned i = 0; i < words->n; i++) {
         const char *word = words->word[i];
-        const char *wrong = i == 2 ? conf_normal_http(word, to[i]) : address_normal(word, to[i]);
+        const char *wrong;
+
+        if (i == 0)
+            wrong = take_peer_address(word, to[i]);
+        else if (i == 1)
+            wrong = conf_parse_address(word, &conf_client_schemes, to[i], &p->client_scheme);
+        else
+            wrong = conf_parse_address(word, &conf_http_schemes, to[i], &p->http_scheme);
 
         if (wrong != NULL)
             conf_problem_add(rd, rd->line, "%s %s", log_esc(esc, sizeof(esc), word, strlen(word)),

@@ -10,7 +10,9 @@ static void print_key(const struct conf *c, const struct conf_key *k, FILE *out)
 {
     char size[CONF_SIZE_BUF];
     char who[CONF_WHO_TEXT];
+    char listen[CONF_LISTEN_TEXT];
     const char *text = (const char *)c + k->offset;
+    const char *scheme = "";
 
     switch (k->kind) {
     case CONF_KIND_SELF:
@@ -25,6 +27,17 @@ static void print_key(const struct conf *c, const struct conf_key *k, FILE *out)
     case CONF_KIND_HOSTS:
         if (text[0] == '\0')
             return; /* a key without a value is a mistake */
+        if (k->kind == CONF_KIND_ADDRESS)
+            scheme = conf_scheme_text(&conf_http_schemes, c->http_scheme);
+        break;
+    case CONF_KIND_FILE:
+        text = *text != '\0' ? text : "none";
+        break;
+    case CONF_KIND_YES:
+        text = c->security.insecure ? "yes" : "no";
+        break;
+    case CONF_KIND_LISTEN:
+        text = conf_format_listen(c, listen, sizeof(listen));
         break;
     case CONF_KIND_SOCKET:
         (void)snprintf(who, sizeof(who), "%s%s", *text != '\0' ? "unix:" : "none", text);
@@ -45,21 +58,31 @@ static void print_key(const struct conf *c, const struct conf_key *k, FILE *out)
         text = size;
         break;
     }
-    (void)fprintf(out, "%s = %s\n", k->name, text);
+    (void)fprintf(out, "%s = %s%s\n", k->name, scheme, text);
+}
+
+const char *conf_format_peer(const struct conf_peer *p, char *ret, size_t size)
+{
+    (void)snprintf(ret, size, "%s = %s %s%s%s%s%s", p->name, p->peer_addr,
+                   conf_scheme_text(&conf_client_schemes, p->client_scheme), p->client_addr,
+                   p->http_addr[0] != '\0' ? " " : "",
+                   conf_scheme_text(&conf_http_schemes, p->http_scheme), p->http_addr);
+    return ret;
 }
 
 void conf_print(const struct conf *c, FILE *out)
 {
+    char peer[CONF_PEER_TEXT];
+    char grant[CONF_GRANT_TEXT];
+
     for (unsigned s = 0; s < CONF_N_SECTIONS; s++) {
         (void)fprintf(out, "%s[%s]\n", s == 0 ? "" : "\n", conf_section_names[s]);
         for (size_t i = 0; i < CONF_N_KEYS; i++)
             if (conf_keys[i].section == s)
                 print_key(c, &conf_keys[i], out);
-        for (unsigned i = 0; s == CONF_PEERS && i < c->n_peers; i++) {
-            const struct conf_peer *p = &c->peers[i];
-
-            (void)fprintf(out, "%s = %s %s%s%s\n", p->name, p->peer_addr, p->client_addr,
-                          p->http_addr[0] != '\0' ? " " : "", p->http_addr);
-        }
+        for (unsigned i = 0; s == CONF_PEERS && i < c->n_peers; i++)
+            (void)fprintf(out, "%s\n", conf_format_peer(&c->peers[i], peer, sizeof(peer)));
+        for (unsigned i = 0; s == CONF_ACCESS && i < c->n_grants; i++)
+            (void)fprintf(out, "%s\n", conf_format_grant(&c->grants[i], grant, sizeof(grant)));
     }
 }

@@ -22,6 +22,8 @@ struct reading {
     bool peers_cut;                      /* RAFT_SERVERS_MAX was passed */
     bool section_meant[CONF_N_SECTIONS]; /* an unknown header is near it */
     bool peers_any;                      /* [peers] has a line, right or wrong */
+    bool grants_cut;                     /* CONF_GRANTS_MAX was passed */
+    bool security_unclear;               /* [security] has a line that is no key */
     char id[NODE_NAME_BYTES_MAX + 1];
 };
 
@@ -54,18 +56,26 @@ static inline bool conf_is_blank(char c)
  * when the guard refused it. */
 char *conf_read_line(char *str, int num, void *stream);
 
-/* ---- the meaning (meaning.c, peers.c, finish.c) ---- */
+/* ---- the meaning (meaning.c, peers.c, grant.c, listen.c, security.c, finish.c) ---- */
 
 /* '#' behind a value is no comment to inih, and its writer meant one. */
 bool conf_has_hash_comment(const char *value);
 #define CONF_HASH_COMMENT "'#' behind a value; there a comment starts with ';'"
 /* NULL: there is none of that name. */
 const struct conf_key *conf_find_key(enum conf_section section, const char *name);
+size_t conf_key_at(enum conf_section section, const char *name);
 /* What inih understood of the line that conf_read_line() gave it last. Problems are kept in the
  * reading, so inih is always told to go on. */
 int conf_take_pair(void *user, const char *inih_section, const char *name, const char *value);
 /* A line of [peers]. */
 void conf_take_peer(struct reading *rd, const char *name, const char *value);
+/* One more, unless there is one of its name or of its token, or enough. */
+void conf_add_grant(struct reading *rd, const struct conf_grant *g);
+/* false: a problem was noted. */
+bool conf_take_listen(struct reading *rd, const char *value);
+bool conf_address_is_loopback(const char *addr);
+void conf_finish_listen(struct reading *rd);
+void conf_finish_security(struct reading *rd);
 /* What can only be judged at the end: missing sections, relations between values, which node this
  * is. */
 void conf_finish(struct reading *rd, const char *id, bool need_self);

@@ -1,10 +1,9 @@
 /* What a value may look like: numbers, sizes, names, the data directory; addresses are in
- * base/address.c. Nothing here knows of files. */
+ * base/address.c and scheme.c. Nothing here knows of files. */
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "base/address.h"
 #include "conf/reading_int.h"
 
 #include "base/banned.h"
@@ -22,24 +21,6 @@ bool conf_name_ok(const char *name)
             return false;
     }
     return true;
-}
-
-/* Until there is TLS and somebody is asked who they are (HTTP-1). */
-const char *conf_normal_http(const char *addr, char *ret)
-{
-    char host[ADDRESS_BYTES_MAX + 1];
-    char port[8];
-    const char *wrong = address_normal(addr, ret);
-
-    if (wrong != NULL)
-        return wrong;
-    if (!address_split(ret, host, sizeof(host), port, sizeof(port)) ||
-        !address_host_is_loopback(host)) {
-        ret[0] = '\0';
-        return "is not of loopback (127.0.0.1, [::1], localhost), and HTTP asks nobody who they "
-               "are: see [http] in ridd.conf(5)";
-    }
-    return NULL;
 }
 
 const char *conf_normal_hosts(const char *hosts, char *ret, size_t size)
@@ -147,4 +128,38 @@ const char *conf_expand_dir(const char *dir, const char *name, char *ret, size_t
         return "is not an absolute path";
     return conf_expand(dir, name, CONF_DATA_DIR_BYTES_MAX,
                        "is too long: 180 bytes, the node's name included", ret, size);
+}
+
+const char *conf_expand_file(const char *text, const char *name, char *ret, size_t size)
+{
+    static const char credential[] = "credential:";
+    const char *wrong;
+
+    ret[0] = '\0';
+    if (strcmp(text, "none") == 0)
+        return NULL;
+    if (strncmp(text, credential, strlen(credential)) == 0) {
+        const char *file = text + strlen(credential);
+
+        if (*file == '\0' || strchr(file, '/') != NULL || strcmp(file, ".") == 0 ||
+            strcmp(file, "..") == 0)
+            return "names no file behind credential:, which is one name without '/'";
+    } else if (*text != '/') {
+        return "is neither an absolute path, nor credential:NAME, nor none";
+    }
+    wrong = conf_expand(text, name, TLS_FILE_BYTES_MAX,
+                        "is too long: 180 bytes, the node's name included", ret, size);
+    if (wrong != NULL)
+        ret[0] = '\0';
+    return wrong;
+}
+
+const char *conf_parse_yes(const char *s, bool *ret)
+{
+    const bool yes = strcmp(s, "yes") == 0;
+
+    if (!yes && strcmp(s, "no") != 0)
+        return "is neither yes nor no";
+    *ret = yes;
+    return NULL;
 }

@@ -17,7 +17,7 @@ static const char *const kinds[] = {[CONF_WHO_USER] = "user", [CONF_WHO_GROUP] =
 
 /* What useradd(8) lets a name be, and numbers; in any case nothing that a terminal or a line of the
  * log would understand. */
-static bool is_name(const char *s, size_t len)
+bool conf_who_name_ok(const char *s, size_t len)
 {
     static const char more[] = "_-.$@\\";
 
@@ -51,7 +51,7 @@ static const char *take_one(const char *s, size_t len, struct conf_who *ret)
     for (unsigned kind = CONF_WHO_USER; kind <= CONF_WHO_GROUP; kind++) {
         if (word != strlen(kinds[kind]) || memcmp(s, kinds[kind], word) != 0)
             continue;
-        if (!is_name(s + name, len - name))
+        if (!conf_who_name_ok(s + name, len - name))
             return "names nobody: 'user' and 'group' are followed by one name or number";
         *ret = (struct conf_who){.kind = (enum conf_who_kind)kind};
         memcpy(ret->name, s + name, len - name);

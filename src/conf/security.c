@@ -1,0 +1,165 @@
+/* What [security] says, held against itself and against the addresses of the file: what stands
+ * beyond loopback is encrypted, or somebody has said that it is not. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/address.h"
+#include "conf/reading_int.h"
+
+#include "base/banned.h"
+
+/* A group of files that go together. */
+struct group {
+    const char *names[3];
+    unsigned n;
+};
+static const struct group groups[] = {
+    {{"peer_cert", "peer_key", "peer_ca"}, 3},
+    {{"client_cert", "client_key"}, 2},
+};
+
+static const struct conf_key *key_of(const char *name)
+{
+    return &conf_keys[conf_key_at(CONF_SECURITY, name)];
+}
+
+static bool is_given(const struct conf *c, const char *name)
+{
+    return *((const char *)c + key_of(name)->offset) != '\0';
+}
+
+static unsigned line_of(const struct reading *rd, const char *name)
+{
+    return rd->key_lines[key_of(name) - conf_keys];
+}
+
+/* Of what could not be read nobody knows what it says. */
+static bool is_understood(const struct reading *rd)
+{
+    bool good = !rd->section_meant[CONF_SECURITY] && !rd->security_unclear;
+
+    for (size_t i = 0; i < CONF_N_KEYS; i++)
+        good &= conf_keys[i].section != CONF_SECURITY || !rd->key_bad[i];
+    return good;
+}
+
+/* A file that is given without another of its group. */
+static void check_group(struct reading *rd, const struct group *g)
+{
+    const char *given = NULL;
+    const char *missing = NULL;
+
+    for (unsigned i = g->n; i-- > 0;)
+        *(is_given(rd->c, g->names[i]) ? &given : &missing) = g->names[i];
+    if (given == NULL || missing == NULL)
+        return;
+    if (g->n == 3)
+        conf_problem_add(rd, line_of(rd, given), "%s without %s: %s, %s and %s go together", given,
+                         missing, g->names[0], g->names[1], g->names[2]);
+    else
+        conf_problem_add(rd, line_of(rd, given), "%s without %s: they go together", given, missing);
+}
+
+static void check_keys(struct reading *rd)
+{
+    const struct conf *c = rd->c;
+
+    for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++)
+        check_group(rd, &groups[i]);
+    if (is_given(c, "client_ca") && !conf_has_client_tls(c))
+        conf_problem_add(rd, line_of(rd, "client_ca"),
+                         "client_ca without client_cert or secret_file: clients are not spoken "
+                         "with by TLS, so none shows a certificate");
+    /* One of the two lines is a mistake, and which is not known. */
+    if (c->security.insecure && conf_has_peer_tls(c))
+        conf_problem_add(rd, line_of(rd, "insecure"),
+                         "insecure = yes says that nothing is encrypted, and %s says otherwise",
+                         is_given(c, "secret_file") ? "secret_file" : "peer_cert");
+}
+
+bool conf_address_is_loopback(const char *addr)
+{
+    char host[ADDRESS_BYTES_MAX + 1];
+    char port[8];
+
+    return address_split(addr, host, sizeof(host), port, sizeof(port)) &&
+           address_host_is_loopback(host);
+}
+
+/* Whoever reaches a peer address speaks as a node, where nobody proves who they are: beyond this
+ * host that is allowed only to who has written it (CONF-1). */
+static void check_peers(struct reading *rd)
+{
+    const struct conf *c = rd->c;
+    const struct conf_peer *first = NULL;
+    char esc[LOG_ESC_BUF];
+
+    if (conf_has_peer_tls(c) || c->security.insecure)
+        return;
+    for (unsigned i = 0; i < c->n_peers; i++) {
+        const struct conf_peer *p = &c->peers[i];
+
+        if (p->peer_addr[0] != '\0' && !conf_address_is_loopback(p->peer_addr) &&
+            (first == NULL || p->line < first->line))
+            first = p;
+    }
+    if (first != NULL)
+        conf_problem_add(rd, first->line,
+                         "%s is not of loopback, and [security] does not say how nodes know each "
+                         "other: give secret_file (make one with `ridd --make-secret FILE`), or "
+                         "peer_cert, peer_key and peer_ca, or insecure = yes",
+                         log_esc(esc, sizeof(esc), first->peer_addr, strlen(first->peer_addr)));
+}
+
+/* Written tls:// or https://: there must be something to speak it with. */
+static void check_scheme(struct reading *rd, unsigned line, const struct conf_schemes *s,
+                         enum conf_scheme scheme, const char *addr)
+{
+    char esc[LOG_ESC_BUF];
+
+    if (scheme == CONF_SCHEME_TLS && !conf_has_client_tls(rd->c))
+        conf_problem_add(rd, line, "%s%s needs secret_file or client_cert in [security]", s->tls,
+                         log_esc(esc, sizeof(esc), addr, strlen(addr)));
+}
+
+/* What HTTP tells goes over the network in plain text, and nobody is asked who they are: on this
+ * host alone (HTTP-1). */
+static void check_http(struct reading *rd, unsigned line, const char *addr, enum conf_scheme scheme)
+{
+    char esc[LOG_ESC_BUF];
+
+    if (addr[0] == '\0')
+        return;
+    check_scheme(rd, line, &conf_http_schemes, scheme, addr);
+    if (conf_is_tls(rd->c, scheme) || conf_address_is_loopback(addr))
+        return;
+    conf_problem_add(rd, line,
+                     "%s is not of loopback (127.0.0.1, [::1], localhost), and HTTP is answered "
+                     "there by TLS alone: see [http] in ridd.conf(5)",
+                     log_esc(esc, sizeof(esc), addr, strlen(addr)));
+}
+
+static void check_addresses(struct reading *rd)
+{
+    const struct conf *c = rd->c;
+
+    for (unsigned i = 0; i < c->n_peers; i++) {
+        const struct conf_peer *p = &c->peers[i];
+
+        check_scheme(rd, p->line, &conf_client_schemes, p->client_scheme, p->client_addr);
+        check_http(rd, p->line, p->http_addr, p->http_scheme);
+    }
+    check_http(rd, rd->key_lines[conf_key_at(CONF_HTTP, "address")], c->http_addr, c->http_scheme);
+    for (unsigned i = 0; i < c->n_listen; i++)
+        check_scheme(rd, rd->key_lines[conf_key_at(CONF_NODE, "listen")], &conf_client_schemes,
+                     c->listen[i].scheme, c->listen[i].addr);
+}
+
+void conf_finish_security(struct reading *rd)
+{
+    if (!is_understood(rd))
+        return;
+    check_keys(rd);
+    check_peers(rd);
+    check_addresses(rd);
+}
