@@ -1056,10 +1056,18 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 /* Names of a certificate: one of them, and all together; what does not fit is no name. */
 #define TLS_NAME_BYTES_MAX  127u
 #define TLS_NAMES_BYTES_MAX 511u
+/* Why a handshake failed, as a sentence; cut to it. */
+#define TLS_WHY_BYTES 320u
 /* Of files whose end is watched. */
 #define TLS_EXPIRIES_MAX 8u
 /* Handshakes under way on one port; whoever comes then makes the one of the host with most go. */
 #define TLS_GREETINGS_MAX 256u
+/* One that came just now may be about to speak, and is no longer than this out of turn. */
+#define TLS_GREETING_YOUNG_US 20000u
+/* Of those that are done so many are handed over in one turn of the loop, the rest in the next. */
+#define TLS_GREETINGS_PER_TURN 64u
+/* How often the thread looks for those that are too late. */
+#define TLS_GREETER_TICK_US 50000
 /* From a connection to the end of its handshake; then it is closed. */
 #define TLS_HANDSHAKE_US 5000000u
 /* A certificate that ends within 30 days is warned of. */

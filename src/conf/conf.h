@@ -28,7 +28,7 @@
 #include "base/log.h"
 #include "raft/configuration.h"
 
-/* How an address is spoken at: as it is written before it. DEFAULT: nothing was; TLS where [security]
+/* How an address is spoken at, as is written before it. DEFAULT: nothing was; TLS where [security]
  * has what that needs, else plain. */
 enum conf_scheme { CONF_SCHEME_DEFAULT, CONF_SCHEME_PLAIN, CONF_SCHEME_TLS };
 

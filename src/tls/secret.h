@@ -43,6 +43,8 @@ void tls_secrets_wipe(struct tls_secrets *s);
 int tls_secret_derive(const struct tls_secret *of, const char *cluster, const char *name,
                       struct tls_secret *ret);
 int tls_secret_format(const struct tls_secret *s, char *ret_text, size_t size);
+/* A new file with this text, for its owner alone (0600). -EEXIST: there is one, which stays. */
+int tls_secret_write(const char *path, const char *text);
 
 /* ---- what TLS is done with ---- */
 

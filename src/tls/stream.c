@@ -1,0 +1,251 @@
+/* A connection: its handshake, its bytes, and who is on the other side. */
+#include <errno.h>
+#include <openssl/err.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "base/assert.h"
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "tls/tls_int.h"
+
+#include "base/banned.h"
+
+struct tls_stream *tls_stream_of(const SSL *ssl)
+{
+    return SSL_get_app_data(ssl);
+}
+
+static void cleanup_stream_fn(struct tls_stream **s)
+{
+    tls_stream_free(*s);
+}
+
+int tls_stream_new(struct tls_ctx *c, enum tls_side side, int fd, const char *host,
+                   struct tls_stream **ret)
+{
+    CLEANUP(stream) struct tls_stream *s = calloc(1, sizeof(*s));
+    int rc = 0;
+
+    if (s == NULL)
+        return err_origin(err_say(-ENOMEM, "out of memory"));
+    s->ctx = tls_ctx_ref(c);
+    s->fd = fd;
+    s->side = side;
+    s->ssl = SSL_new(side == TLS_ACCEPT ? c->accept : c->dial);
+    if (s->ssl == NULL || SSL_set_app_data(s->ssl, s) != 1 || SSL_set_fd(s->ssl, fd) != 1) {
+        ERR_clear_error();
+        return err_origin(err_say(-ENOMEM, "out of memory"));
+    }
+    if (host != NULL)
+        rc = tls_certificate_host(s, host);
+    if (rc != 0)
+        return err_trace(rc);
+    if (side == TLS_ACCEPT)
+        SSL_set_accept_state(s->ssl);
+    else
+        SSL_set_connect_state(s->ssl);
+    *ret = take_ptr(s);
+    return 0;
+}
+
+void tls_stream_free(struct tls_stream *s)
+{
+    if (s == NULL)
+        return;
+    SSL_free(s->ssl);
+    tls_ctx_unref(s->ctx);
+    free(s);
+}
+
+/* ---- the handshake ---- */
+
+/* A handshake that is done by a secret counts as one that resumes something; there is nothing else
+ * that could be resumed (TLS-2). */
+static int identify(struct tls_stream *s)
+{
+    if (SSL_session_reused(s->ssl)) {
+        s->identity.kind = TLS_SECRET;
+        memcpy(s->identity.secret_id, s->psk_id, sizeof(s->psk_id));
+        (void)snprintf(s->identity.names, sizeof(s->identity.names), "%s", s->psk_name);
+        return 0;
+    }
+    if (tls_certificate_identify(s) || (s->ctx->use == TLS_CLIENTS && s->side == TLS_ACCEPT))
+        return 0;
+    (void)snprintf(s->why, sizeof(s->why), "it proves nothing of itself");
+    return -EPROTO;
+}
+
+int tls_shake(struct tls_stream *s)
+{
+    int rc;
+    int error;
+
+    rid_assert(!s->is_shaken);
+    ERR_clear_error();
+    errno = 0;
+    rc = SSL_do_handshake(s->ssl);
+    error = errno;
+    if (rc == 1 && identify(s) == 0) {
+        s->is_shaken = true;
+        return TLS_DONE;
+    }
+    if (rc != 1) {
+        const int why = SSL_get_error(s->ssl, rc);
+
+        if (why == SSL_ERROR_WANT_READ)
+            return TLS_WANT_READ;
+        if (why == SSL_ERROR_WANT_WRITE)
+            return TLS_WANT_WRITE;
+        tls_say_why(s, why, error);
+    }
+    ERR_clear_error();
+    return err_origin(err_say(-EPROTO, "%s", s->why));
+}
+
+bool tls_is_silent(const struct tls_stream *s)
+{
+    int n_unread = 0;
+
+    return !s->is_shaken && SSL_in_before(s->ssl) && !SSL_has_pending(s->ssl) &&
+           (ioctl(s->fd, FIONREAD, &n_unread) != 0 || n_unread == 0);
+}
+
+const struct tls_identity *tls_stream_identity(const struct tls_stream *s)
+{
+    return &s->identity;
+}
+
+bool tls_identity_has(const struct tls_identity *id, const char *name)
+{
+    const size_t len = strlen(name);
+
+    for (const char *at = id->names; len > 0 && *at != '\0';) {
+        const size_t n = strcspn(at, "\n");
+
+        if (n == len && memcmp(at, name, n) == 0)
+            return true;
+        at += n + (at[n] == '\n');
+    }
+    return false;
+}
+
+/* ---- bytes ---- */
+
+/* After an operation that gave nothing. -1 with errno; 0: the end. */
+static ssize_t nothing(struct tls_stream *s, int rc, int errno_value)
+{
+    const int why = SSL_get_error(s->ssl, rc);
+
+    switch (why) {
+    case SSL_ERROR_ZERO_RETURN:
+        s->ended_well = true;
+        return 0;
+    case SSL_ERROR_WANT_READ:
+        /* The socket was empty, or something that is no data was taken from it. */
+        errno = BIO_should_read(SSL_get_rbio(s->ssl)) ? EAGAIN : EINTR;
+        return -1;
+    case SSL_ERROR_WANT_WRITE:
+        errno = EAGAIN;
+        return -1;
+    default:
+        break;
+    }
+    if (ERR_GET_REASON(ERR_peek_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING) {
+        ERR_clear_error();
+        return 0; /* cut off: ended_well says no */
+    }
+    tls_say_why(s, why, errno_value);
+    ERR_clear_error();
+    errno = why == SSL_ERROR_SYSCALL && errno_value != 0 ? errno_value : EPROTO;
+    return -1;
+}
+
+ssize_t tls_recv(struct tls_stream *s, void *buf, size_t size)
+{
+    size_t n = 0;
+    int rc;
+
+    rid_assert(s->is_shaken);
+    if (!s->reads) {
+        /* From here on more than one record may come with one call of the kernel; before, the
+         * stream might be handed on with bytes that nobody would look for. */
+        s->reads = true;
+        SSL_set_read_ahead(s->ssl, 1);
+    }
+    ERR_clear_error();
+    errno = 0;
+    rc = SSL_read_ex(s->ssl, buf, size, &n);
+    if (rc == 1)
+        return (ssize_t)n;
+    return nothing(s, rc, errno);
+}
+
+size_t tls_stream_pending(const struct tls_stream *s)
+{
+    const int n = SSL_pending(s->ssl);
+
+    return n > 0 ? (size_t)n : (size_t)SSL_has_pending(s->ssl);
+}
+
+bool tls_ended_well(const struct tls_stream *s)
+{
+    return s->ended_well;
+}
+
+ssize_t tls_send(struct tls_stream *s, const void *data, size_t len)
+{
+    size_t n = 0;
+    int error;
+    int rc;
+
+    rid_assert(s->is_shaken);
+    rid_assert(len > 0);
+    ERR_clear_error();
+    errno = 0;
+    rc = SSL_write_ex(s->ssl, data, len, &n);
+    if (rc == 1) {
+        s->in_doubt = 0;
+        return (ssize_t)n;
+    }
+    error = errno;
+    /* A record is made, and goes as it is. */
+    if (SSL_get_error(s->ssl, rc) == SSL_ERROR_WANT_WRITE)
+        s->in_doubt = len < SSL3_RT_MAX_PLAIN_LENGTH ? len : SSL3_RT_MAX_PLAIN_LENGTH;
+    if (nothing(s, rc, error) == 0)
+        errno = EPIPE;
+    else if (errno == EINTR)
+        errno = EAGAIN;
+    return -1;
+}
+
+size_t tls_in_doubt(const struct tls_stream *s)
+{
+    return s->in_doubt;
+}
+
+void tls_say_end(struct tls_stream *s)
+{
+    if (!s->is_shaken)
+        return;
+    ERR_clear_error();
+    (void)SSL_shutdown(s->ssl);
+    ERR_clear_error();
+}
+
+const char *tls_stream_why(const struct tls_stream *s)
+{
+    return s->why;
+}
+
+struct ssl_st *tls_stream_take(struct tls_stream *s)
+{
+    SSL *const ssl = take_ptr(s->ssl);
+
+    rid_assert(s->is_shaken);
+    rid_assert(!s->reads);
+    (void)SSL_set_app_data(ssl, NULL);
+    tls_stream_free(s);
+    return ssl;
+}
