@@ -1058,6 +1058,10 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 #define TLS_NAMES_BYTES_MAX 511u
 /* Why a handshake failed, as a sentence; cut to it. */
 #define TLS_WHY_BYTES 320u
+/* How often a client may change its keys: so often, and once more for each so many bytes; then it is
+ * closed. Nobody needs to for less than some hundred gigabytes. */
+#define TLS_KEY_UPDATES_MAX  64u
+#define TLS_KEY_UPDATE_BYTES (1u << 20)
 /* Of files whose end is watched. */
 #define TLS_EXPIRIES_MAX 8u
 /* Handshakes under way on one port; whoever comes then makes the one of the host with most go. */

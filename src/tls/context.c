@@ -50,6 +50,10 @@ static SSL_CTX *new_side(const struct tls_ctx *c, enum tls_side side)
         return NULL;
     }
     nothing_is_resumed(x);
+    /* A secret is a session to OpenSSL, and one without this is not taken where certificates are
+     * asked for, too. */
+    if (side == TLS_ACCEPT)
+        (void)SSL_CTX_set_session_id_context(x, (const unsigned char *)"ridd", 4);
     (void)SSL_CTX_set_options(x, SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
     /* Frames have their own length and checksum: cut off they are none. Lines of clients do not,
      * and there the end is looked at. */

@@ -25,7 +25,8 @@ static int no_cipher(void)
     return err_origin(err_say(-EIO, "the library of ciphers says no to HKDF-SHA256"));
 }
 
-static bool hkdf(const void *key, size_t key_len, const void *info, size_t info_len, void *ret,
+/* OpenSSL's parameters point at what is not const, and is only read. */
+static bool hkdf(unsigned char *key, size_t key_len, char *info, size_t info_len, void *ret,
                  size_t size)
 {
     char digest[] = "SHA256";
@@ -36,9 +37,9 @@ static bool hkdf(const void *key, size_t key_len, const void *info, size_t info_
     bool ok;
 
     params[0] = OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, digest, 0);
-    params[1] = OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, (void *)key, key_len);
+    params[1] = OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, key, key_len);
     params[2] = OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SALT, salt, sizeof(salt) - 1);
-    params[3] = OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, (void *)info, info_len);
+    params[3] = OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_INFO, info, info_len);
     params[4] = OSSL_PARAM_construct_end();
     ok = ctx != NULL && EVP_KDF_derive(ctx, ret, size, params) == 1;
     EVP_KDF_CTX_free(ctx);
@@ -51,7 +52,9 @@ static int derive(const unsigned char *key, size_t key_len, const char *label, c
                   const char *name, void *ret, size_t size)
 {
     char info[32 + 2 * (NODE_NAME_BYTES_MAX + 2)];
+    unsigned char own_key[TLS_SECRET_BYTES_MAX];
     size_t len = 0;
+    bool ok;
     const char *const parts[] = {label, cluster, name};
 
     for (unsigned i = 0; i < 3; i++) {
@@ -62,7 +65,11 @@ static int derive(const unsigned char *key, size_t key_len, const char *label, c
         memcpy(info + len, parts[i], n);
         len += n;
     }
-    return hkdf(key, key_len, info, len, ret, size) ? 0 : no_cipher();
+    rid_assert(key_len <= sizeof(own_key));
+    memcpy(own_key, key, key_len);
+    ok = hkdf(own_key, key_len, info, len, ret, size);
+    OPENSSL_cleanse(own_key, sizeof(own_key));
+    return ok ? 0 : no_cipher();
 }
 
 int tls_secret_id(const struct tls_secret *s, enum tls_secret_use use, const char *cluster,

@@ -19,9 +19,10 @@
 #include "base/limits.h"
 
 struct tls_secret {
-    char name[NODE_NAME_BYTES_MAX +
-              1]; /* of the client that it was derived for; "": the cluster's */
-    unsigned char id[TLS_SECRET_ID_BYTES]; /* of a derived one: that of the cluster's secret */
+    /* of the client that it was derived for; "": the cluster's */
+    char name[NODE_NAME_BYTES_MAX + 1];
+    /* of a derived one: that of the cluster's secret */
+    unsigned char id[TLS_SECRET_ID_BYTES];
     size_t len;
     unsigned char bytes[TLS_SECRET_BYTES_MAX];
 };

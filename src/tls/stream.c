@@ -108,7 +108,7 @@ bool tls_is_silent(const struct tls_stream *s)
 {
     int n_unread = 0;
 
-    return !s->is_shaken && SSL_in_before(s->ssl) && !SSL_has_pending(s->ssl) &&
+    return !s->is_shaken && BIO_number_read(SSL_get_rbio(s->ssl)) == 0 &&
            (ioctl(s->fd, FIONREAD, &n_unread) != 0 || n_unread == 0);
 }
 
@@ -162,24 +162,54 @@ static ssize_t nothing(struct tls_stream *s, int rc, int errno_value)
     return -1;
 }
 
+/* For each OpenSSL makes new keys, in one go for all that one read of the socket brought: sixteen
+ * kilobytes of nothing else cost milliseconds. Whoever has much to say may change them now and
+ * then (TLS-4). */
+static void on_message(int is_ours, int version, int type, const void *data, size_t len, SSL *ssl,
+                       void *arg)
+{
+    struct tls_stream *s = arg;
+
+    (void)version;
+    (void)ssl;
+    if (!is_ours && type == SSL3_RT_HANDSHAKE && len > 0 &&
+        *(const unsigned char *)data == SSL3_MT_KEY_UPDATE)
+        s->n_key_updates++;
+}
+
+static void begin_reading(struct tls_stream *s)
+{
+    /* From here on more than one record may come with one call of the kernel; before, the stream
+     * might be handed on with bytes that nobody would look for. */
+    s->reads = true;
+    SSL_set_read_ahead(s->ssl, 1);
+    SSL_set_msg_callback(s->ssl, on_message);
+    (void)SSL_set_msg_callback_arg(s->ssl, s);
+}
+
 ssize_t tls_recv(struct tls_stream *s, void *buf, size_t size)
 {
     size_t n = 0;
     int rc;
+    int error;
 
     rid_assert(s->is_shaken);
-    if (!s->reads) {
-        /* From here on more than one record may come with one call of the kernel; before, the
-         * stream might be handed on with bytes that nobody would look for. */
-        s->reads = true;
-        SSL_set_read_ahead(s->ssl, 1);
-    }
+    if (!s->reads)
+        begin_reading(s);
     ERR_clear_error();
     errno = 0;
     rc = SSL_read_ex(s->ssl, buf, size, &n);
+    error = errno;
+    s->bytes_in += n;
+    if (s->n_key_updates > TLS_KEY_UPDATES_MAX + s->bytes_in / TLS_KEY_UPDATE_BYTES) {
+        (void)snprintf(s->why, sizeof(s->why), "it changes its keys over and over");
+        ERR_clear_error();
+        errno = EPROTO;
+        return -1;
+    }
     if (rc == 1)
         return (ssize_t)n;
-    return nothing(s, rc, errno);
+    return nothing(s, rc, error);
 }
 
 size_t tls_stream_pending(const struct tls_stream *s)

@@ -95,10 +95,11 @@ int tls_shake(struct tls_stream *s);
 bool tls_is_silent(const struct tls_stream *s);
 /* After tls_shake() has returned TLS_DONE. Valid as long as s. */
 const struct tls_identity *tls_stream_identity(const struct tls_stream *s);
-/* As recv(2): -1 with errno, EAGAIN when there is nothing; 0 is the end. EPROTO: what came is no
- * TLS of this stream, and tls_stream_why() says what. One record at most; what is left of it is
- * there for the next call without anything being readable, so read until EAGAIN or a short read of
- * tls_stream_pending() == 0. */
+/* As recv(2), of one record at most: -1 with errno, EAGAIN when there is nothing, EINTR when
+ * something was taken that is no data, and there may be more; 0 is the end. EPROTO: what came is
+ * no TLS of this stream, and tls_stream_why() says what. Several records may be taken from the
+ * socket at once: after a read that gave something, tls_stream_pending() says whether there may be
+ * more for the next call though the socket is not readable. After EAGAIN there is not. */
 ssize_t tls_recv(struct tls_stream *s, void *buf, size_t size);
 size_t tls_stream_pending(const struct tls_stream *s);
 /* The other side said that it was the end: nobody has cut it off. */

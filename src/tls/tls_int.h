@@ -39,6 +39,8 @@ struct tls_stream {
     bool reads;      /* tls_recv() was called */
     bool ended_well; /* close_notify came */
     size_t in_doubt;
+    uint64_t bytes_in;
+    uint64_t n_key_updates; /* of the other side's, since it is read */
     struct tls_identity identity;
     /* Of the secret that the handshake is about, ours or what the other side named. */
     unsigned char psk_id[TLS_SECRET_ID_BYTES];
