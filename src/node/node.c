@@ -313,13 +313,15 @@ static int open_ports(struct node *n)
     struct client_port_conf client_conf;
     struct peer_net_ops peer_ops;
     struct peer_net_conf peer_conf = {
-        .self = n->id, .incarnation = n->incarnation, .seed = seed_fresh()};
+        .self = n->id, .incarnation = n->incarnation, .seed = seed_fresh(), .tls = n->tls.peers};
     int rc;
 
     node_fill_peer_ops(n, &peer_ops);
     node_about(n->conf, &peer_conf.about);
     memcpy(peer_conf.cluster_id, identity_get(n->dir)->cluster_id, sizeof(peer_conf.cluster_id));
     rc = peer_net_new(n->base, n->self->peer_addr, &peer_conf, &peer_ops, &n->peer_net);
+    if (rc == 0)
+        rc = node_peers_take_tls(n);
     if (rc != 0)
         return rc;
     raise_fd_limit(n->conf);
@@ -536,6 +538,8 @@ static void close_node(struct node *n)
     node_room_free(n->room);
     node_clocks_end(n);
     node_access_end(n);
+    node_peers_drop_tls(n);
+    tls_ctx_unref(take_ptr(n->tls.peers));
     hold_all_signals();
     for (size_t i = 0; i < sizeof(n->signals) / sizeof(n->signals[0]); i++)
         if (n->signals[i] != NULL)
@@ -603,6 +607,9 @@ static int start(struct node *n)
 
     if (rc != 0)
         return node_fail("addresses_few", EXIT_IO_ERROR);
+    rc = node_peer_tls(n->conf, &n->tls.peers);
+    if (rc != 0)
+        return node_fail("tls_refused", EXIT_CONF_ERROR);
     node_clocks_begin(n);
     rc = open_dir(n);
     if (rc == 0) {

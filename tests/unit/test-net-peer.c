@@ -78,7 +78,7 @@ static void *probe_thread(void *ctx)
 {
     struct probe *p = ctx;
 
-    p->result = peer_probe(p->addr, &p->hello, p->timeout_ms, &p->reply);
+    p->result = peer_probe(&(struct peer_whom){.addr = p->addr}, &p->hello, p->timeout_ms, &p->reply);
     (void)snprintf(p->text, sizeof(p->text), "%s", err_text());
     p->done = true;
     return NULL;
@@ -612,7 +612,7 @@ static void net_peer__probe_of_a_name_that_hangs(void **state)
     test_time.runs = true;
     fake_names_hang(true);
     *p = (struct probe){.hello = hello_of(LOW, HIGH, WIRE_CHANNEL_PROBE, 5)};
-    assert_int_equal(peer_probe("hangs.test:1", &p->hello, 50, &p->reply), -ETIMEDOUT);
+    assert_int_equal(peer_probe(&(struct peer_whom){.addr = "hangs.test:1"}, &p->hello, 50, &p->reply), -ETIMEDOUT);
     assert_non_null(strstr(err_text(), "no answer from the name server"));
     fake_names_end();
 }
@@ -2920,7 +2920,7 @@ static void net_peer__a_join_is_given_up(void **state)
     (void)snprintf(addr, sizeof(addr), "127.0.0.1:%u", ntohs(sa.sin_port));
     assert_int_equal(pthread_create(&thread, NULL, stop_when_asked, &s), 0);
     start_us = clock_mono_us();
-    assert_int_equal(peer_join(addr, &join, 60000, &s.stops, &reply), -ECANCELED);
+    assert_int_equal(peer_join(&(struct peer_whom){.addr = addr}, &join, 60000, &s.stops, &reply), -ECANCELED);
     assert_true(clock_mono_us() - start_us < WAIT_US / 2);
     assert_int_equal(pthread_join(thread, &fd), 0);
     (void)close((int)(intptr_t)fd);
@@ -2944,13 +2944,13 @@ static void net_peer__probe_without_an_answer(void **state)
     assert_int_equal(bind(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
     assert_int_equal(getsockname(fd, (struct sockaddr *)&sa, &len), 0);
     (void)snprintf(p->addr, sizeof(p->addr), "127.0.0.1:%u", ntohs(sa.sin_port));
-    assert_int_equal(peer_probe(p->addr, &p->hello, 60000, &p->reply), -ECONNREFUSED);
+    assert_int_equal(peer_probe(&(struct peer_whom){.addr = p->addr}, &p->hello, 60000, &p->reply), -ECONNREFUSED);
     assert_non_null(strstr(err_text(), "no answer from '127.0.0.1:"));
-    assert_int_equal(peer_probe("nonsense", &p->hello, 60000, &p->reply), -EINVAL);
+    assert_int_equal(peer_probe(&(struct peer_whom){.addr = "nonsense"}, &p->hello, 60000, &p->reply), -EINVAL);
 
     assert_int_equal(listen(fd, 5), 0);
     start_us = clock_mono_us();
-    assert_int_equal(peer_probe(p->addr, &p->hello, 150, &p->reply), -ETIMEDOUT);
+    assert_int_equal(peer_probe(&(struct peer_whom){.addr = p->addr}, &p->hello, 150, &p->reply), -ETIMEDOUT);
     assert_true(clock_mono_us() - start_us >= 150000);
     assert_true(clock_mono_us() - start_us < WAIT_US / 2);
     (void)close(accept(fd, NULL, NULL));
