@@ -1058,8 +1058,8 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 #define TLS_NAMES_BYTES_MAX 511u
 /* Why a handshake failed, as a sentence; cut to it. */
 #define TLS_WHY_BYTES 320u
-/* How often a client may change its keys: so often, and once more for each so many bytes; then it is
- * closed. Nobody needs to for less than some hundred gigabytes. */
+/* How often a client may change its keys: so often, and once more for each so many bytes; then it
+ * is closed. Nobody needs to for less than some hundred gigabytes. */
 #define TLS_KEY_UPDATES_MAX  64u
 #define TLS_KEY_UPDATE_BYTES (1u << 20)
 /* Of files whose end is watched. */

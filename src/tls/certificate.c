@@ -1,8 +1,8 @@
 /* Certificates: the files of our side, what is asked of the other side's, and whose they are.
  *
  * A node's certificate names node and cluster in one entry of its SAN, URI:ridd://CLUSTER/NODE, so
- * that no node of another cluster, and no client, of the same authority is taken for one. It is
- * used on both sides: an extended key usage, if it has one, must allow both. */
+ * that no node of another cluster, and no client, of the same authority is taken for one (TLS-9).
+ * It is used on both sides: an extended key usage, if it has one, must allow both. */
 #include <errno.h>
 #include <limits.h>
 #include <openssl/bio.h>
@@ -279,7 +279,7 @@ static int refuse_nameless(X509_STORE_CTX *store, struct tls_stream *s)
                    "its certificate is that of no node of cluster '%s': it needs one entry "
                    "URI:ridd://%s/NODE in its SAN",
                    s->ctx->cluster, s->ctx->cluster);
-    X509_STORE_CTX_set_error(store, X509_V_ERR_APPLICATION_VERIFICATION);
+    X509_STORE_CTX_set_error(store, X509_V_ERR_HOSTNAME_MISMATCH); /* told as a bad certificate */
     return 0;
 }
 

@@ -1,4 +1,4 @@
-/* A thread that shakes hands.
+/* A thread that shakes hands (TLS-3).
  *
  *     loop                                   thread
  *     greeter_take_in()  -- incoming -->     tls_shake() as its socket allows, until it is done,

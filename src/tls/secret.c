@@ -1,5 +1,5 @@
 /* What is derived from a secret: HKDF over a text that says for what, for which cluster and for
- * whom, so that a key is of use to nobody else and in no other place. */
+ * whom, so that a key is of use to nobody else and in no other place (TLS-5). */
 #include "tls/secret.h"
 
 #include <openssl/core_names.h>

@@ -32,7 +32,8 @@ struct tls_secrets {
     struct tls_secret of[TLS_SECRETS_MAX];
 };
 
-/* A new file with a fresh secret, for its owner alone (0600). -EEXIST: there is one, which stays. */
+/* A new file with a fresh secret, for its owner alone (0600). -EEXIST: there is one, and it
+ * stays. */
 int tls_secret_make(const char *path);
 /* Refused: a file that others than its owner may read, but that a group may if it is root's; that
  * anybody but its owner may write; that is neither root's nor ours; no secret in it, or too short a

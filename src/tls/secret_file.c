@@ -43,7 +43,7 @@ int tls_file_path(const char *text, char *ret, size_t size)
     return 0;
 }
 
-/* ---- who may have access to it ---- */
+/* ---- who may have access to it (TLS-8) ---- */
 
 static int check_mode(const char *path, const struct stat *st, const char *what)
 {

@@ -198,7 +198,7 @@ static void greeter__ends_what_is_too_late(void **state)
     tear_down(&f);
 }
 
-/* Of many silent ones of one host: the others keep theirs. */
+/* Of many silent ones of one host: the others keep theirs (TLS-3). */
 static void greeter__host_with_most_makes_room(void **state)
 {
     struct fixture f;

@@ -63,6 +63,7 @@ static void secret__one_that_was_made_is_read_and_another_each_time(void **state
 #define DIGITS64 "00112233445566778899aabbccddeeff00112233445566778899AABBCCDDEEFF"
 #define ID16     "0123456789abcdef"
 
+/* What is wrong with a file is named, and nothing that stands in it (TLS-8). */
 static void secret__files_that_are_none_are_refused_in_words(void **state)
 {
     static const struct {
@@ -145,7 +146,7 @@ static void secret__a_credential_is_looked_for_where_systemd_says(void **state)
     assert_int_equal(unsetenv("CREDENTIALS_DIRECTORY"), 0);
 }
 
-/* What one use, cluster or client can do with its key none of the others can. */
+/* What one use, cluster or client can do with its key none of the others can (TLS-5). */
 static void secret__keys_of_other_uses_clusters_and_names_differ(void **state)
 {
     struct tls_secrets s;
@@ -349,6 +350,7 @@ static void must_fail(enum tls_use use_a, const char *cluster_a, unsigned char f
     pair_close(&p);
 }
 
+/* Each side says what it is not content with (TLS-7). */
 static void handshake__other_secrets_clusters_and_uses_fail_in_words(void **state)
 {
     (void)state;
@@ -358,6 +360,7 @@ static void handshake__other_secrets_clusters_and_uses_fail_in_words(void **stat
     must_fail(TLS_CLIENTS, "c1", 7, TLS_PEERS, "c1", 7, "knows none of our secrets");
 }
 
+/* A secret is changed without a moment at which two nodes have none in common (TLS-6). */
 static void handshake__the_first_secret_is_used_and_all_are_accepted(void **state)
 {
     struct tls_secrets old;
@@ -388,6 +391,23 @@ static void handshake__the_first_secret_is_used_and_all_are_accepted(void **stat
         assert_int_equal(p.rc[TLS_DIAL], TLS_DONE);
         pair_close(&p);
     }
+}
+
+/* No ticket follows the handshake (TLS-2): the first thing to be read would be one. */
+static void handshake__nothing_can_be_resumed(void **state)
+{
+    struct tls_secrets s;
+    struct pair p;
+    char byte;
+
+    (void)state;
+    a_secret(7, &s);
+    pair_open(&p, secret_ctx(TLS_CLIENTS, "c1", &s), secret_ctx(TLS_CLIENTS, "c1", &s));
+    pair_shake(&p);
+    assert_int_equal(p.rc[TLS_DIAL], TLS_DONE);
+    assert_int_equal(tls_recv(p.stream[TLS_DIAL], &byte, 1), -1);
+    assert_int_equal(errno, EAGAIN);
+    pair_close(&p);
 }
 
 /* ---- bytes ---- */
@@ -434,6 +454,7 @@ static void bytes__come_as_they_were_sent(void **state)
     pair_close(&p);
 }
 
+/* What a client believes not to have left must not leave (ASYNC-5). */
 static void bytes__what_is_in_doubt_leaves_whatever_is_offered_next(void **state)
 {
     static unsigned char first[16384];
@@ -499,6 +520,7 @@ static void change_keys(struct ssl_st *ssl, unsigned n)
     }
 }
 
+/* Each change costs work that nobody pays for (TLS-4). */
 static void bytes__keys_may_change_but_not_over_and_over(void **state)
 {
     struct pair p;
@@ -561,6 +583,7 @@ static void handshake__plain_text_is_named(void **state)
     on_raw("", 0, "closed the connection in the middle of TLS");
 }
 
+/* Version 1.3 alone (TLS-1). */
 static void handshake__older_versions_are_refused(void **state)
 {
     struct tls_secrets s;
@@ -632,6 +655,7 @@ int main(void)
         cmocka_unit_test(handshake__a_client_cannot_take_another_ones_name),
         cmocka_unit_test(handshake__other_secrets_clusters_and_uses_fail_in_words),
         cmocka_unit_test(handshake__the_first_secret_is_used_and_all_are_accepted),
+        cmocka_unit_test(handshake__nothing_can_be_resumed),
         cmocka_unit_test(bytes__come_as_they_were_sent),
         cmocka_unit_test(bytes__what_is_in_doubt_leaves_whatever_is_offered_next),
         cmocka_unit_test(end__one_that_is_said_differs_from_one_that_is_cut),
