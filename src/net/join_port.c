@@ -19,7 +19,7 @@ struct caller {
     int fd;                    /* -1: free */
     struct tls_stream *stream; /* owned; NULL: plain */
     short shakes;              /* poll() for this; 0: that is over */
-    bool more; /* there may be, and poll() knows nothing of it */
+    bool more;                 /* there may be, and poll() knows nothing of it */
     uint64_t deadline_us;
     struct buf in;
     struct buf out;
@@ -31,7 +31,7 @@ struct caller {
 struct join_port {
     int fd;
     struct tls_ctx *tls; /* owned; NULL: plain */
-    uint64_t joined_us; /* 0: not yet */
+    uint64_t joined_us;  /* 0: not yet */
     bool failed;
     bool taken; /* the one that was accepted has its answer */
     struct caller callers[JOIN_CALLERS_MAX];
@@ -100,10 +100,8 @@ static void take_caller(struct join_port *p, int fd)
     struct caller *c = place_for_caller(p);
 
     net_socket_nodelay(fd);
-    *c = (struct caller){.fd = fd,
-                         .deadline_us = clock_mono_us() + JOIN_CALLER_US,
-                         .in = BUF_INIT,
-                         .out = BUF_INIT};
+    *c = (struct caller){
+        .fd = fd, .deadline_us = clock_mono_us() + JOIN_CALLER_US, .in = BUF_INIT, .out = BUF_INIT};
     if (p->tls == NULL)
         return;
     c->shakes = POLLIN;

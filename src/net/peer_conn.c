@@ -209,8 +209,8 @@ static void on_end(struct peer_conn *c, short what, int error)
     c->ended = is_ended(c, what, error);
     /* Whoever accepts may say so only after we have seen the end of the handshake. */
     if (peer_tls_why(c, error, text, sizeof(text))) {
-        peer_net_lost(
-            c, c->state == PEER_CONN_HELLO_SENT ? PEER_EVENT_REFUSED : PEER_EVENT_FAILED, text);
+        peer_net_lost(c, c->state == PEER_CONN_HELLO_SENT ? PEER_EVENT_REFUSED : PEER_EVENT_FAILED,
+                      text);
         return;
     }
     if ((what & BEV_EVENT_EOF) != 0)

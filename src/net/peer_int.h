@@ -45,7 +45,7 @@ struct peer_conn {
     bool tls;
     struct ssl_st *ssl;           /* bev owns it; NULL: plain */
     struct tls_identity identity; /* of the other side */
-    struct peer *peer;       /* borrowed; NULL until a handshake names it */
+    struct peer *peer;            /* borrowed; NULL until a handshake names it */
     uint64_t nonce;
     uint64_t deadline_us; /* of connecting or shaking hands; 0 when up */
     enum wire_channel channel;

@@ -60,7 +60,8 @@ enum peer_end peer_look_how_ended(int fd)
         return PEER_END_NOT_YET;
     if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
         return PEER_END_OTHERWISE;
-    return error == 0 || error == ECONNRESET || error == EPIPE ? PEER_END_BY_PEER : PEER_END_OTHERWISE;
+    return error == 0 || error == ECONNRESET || error == EPIPE ? PEER_END_BY_PEER
+                                                               : PEER_END_OTHERWISE;
 }
 
 static bool is_host(const struct sockaddr_storage *a, const struct sockaddr_storage *b)

@@ -119,7 +119,7 @@ struct peer_net_conf {
     uint64_t handshake_us;    /* 0: PEER_HANDSHAKE_US */
     unsigned user_timeout_ms; /* 0: PEER_USER_TIMEOUT_MS */
     uint64_t second_us;       /* 0: PEER_SECOND_US_MIN */
-    struct tls_ctx *tls;      /* one count is taken; NULL: plain, as whoever reaches the port likes */
+    struct tls_ctx *tls; /* one count is taken; NULL: plain, as whoever reaches the port likes */
 };
 
 int peer_net_new(struct event_base *base, const char *listen_addr, const struct peer_net_conf *conf,
@@ -175,7 +175,7 @@ void peer_net_free(struct peer_net *n);
 struct peer_whom {
     const char *addr;
     struct tls_ctx *tls; /* borrowed; NULL: plain */
-    const char *name;    /* of the node that its certificate has to name, if it proves itself by one */
+    const char *name; /* of the node that its certificate has to name, if it proves itself by one */
 };
 /* Blocking, for `ridd --init`: connect, say hello on the probe channel, read the reply, all within
  * timeout_ms. 0, or -errno with err_text() (nobody there, no answer, not a ridd). A refusal is an

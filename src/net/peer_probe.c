@@ -254,8 +254,8 @@ int net_ask(const struct peer_whom *whom, const struct net_question *q, uint64_t
             return 0;
     }
     (void)snprintf(why, sizeof(why), "%s", err_text_for(rc));
-    return err_origin(err_say(rc, "no answer from '%s': %s", whom->addr,
-                              why[0] != '\0' ? why : strerror(-rc)));
+    return err_origin(
+        err_say(rc, "no answer from '%s': %s", whom->addr, why[0] != '\0' ? why : strerror(-rc)));
 }
 
 struct probe {

@@ -94,12 +94,16 @@ void peer_tls_judge(struct peer_conn *c)
 
 /* ---- the handshake ---- */
 
+/* A caller that has gone said nothing, to us or to itself: it is a port scan, or a peer whose other
+ * channel was refused. Of one that is dialled it is news. */
 static void not_greeted(struct peer_conn *c, bool silent, const char *why)
 {
+    const bool gone = silent || (!c->dialled && strcmp(why, tls_cut_off) == 0);
+
     if (c->deadline_us != 0 && clock_mono_us() >= c->deadline_us)
         peer_net_too_late(c);
     else
-        peer_net_lost(c, silent ? PEER_EVENT_FAILED : PEER_EVENT_REFUSED, why);
+        peer_net_lost(c, gone ? PEER_EVENT_FAILED : PEER_EVENT_REFUSED, why);
 }
 
 /* Owns both. */

@@ -44,9 +44,8 @@ static int probe(const struct asking *a, const struct conf_peer *p, raft_node_id
 
     memcpy(hello.cluster_id, a->cluster_id, sizeof(hello.cluster_id));
     node_about(a->conf, &hello.about);
-    return peer_probe(
-        &(struct peer_whom){.addr = p->peer_addr, .tls = a->tls, .name = p->name}, &hello,
-        INIT_PROBE_MS, ret_reply);
+    return peer_probe(&(struct peer_whom){.addr = p->peer_addr, .tls = a->tls, .name = p->name},
+                      &hello, INIT_PROBE_MS, ret_reply);
 }
 
 static int say_refused(const struct asking *a, const struct conf_peer *p,

@@ -138,8 +138,8 @@ struct node {
     } local;
     struct node_tls tls;
     struct tls_ctx *joins_tls; /* counted; of peers, for the thread that asks: node_joins_tls() */
-    atomic_bool closes; /* nobody waits for a node that is told that it is added */
-    bool peers_full;    /* a peer could not be recorded, and none was since */
+    atomic_bool closes;        /* nobody waits for a node that is told that it is added */
+    bool peers_full;           /* a peer could not be recorded, and none was since */
     unsigned n_abouts;
     struct peer_about abouts[RAFT_SERVERS_MAX]; /* what peers said when they were let in */
     struct peer_lines peer_lines;

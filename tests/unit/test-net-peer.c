@@ -2639,7 +2639,7 @@ static void net_peer__an_unproved_caller_is_waited_for_a_few_times(void **state)
         PUMP_UNTIL(&t->pump, (one = accept(fd, NULL, NULL)) >= 0);
         raw_take_in(&c[i], one);
         PUMP_UNTIL(&t->pump, raw_take_hello(&c[i], WIRE_FRAME_HELLO, &h[i]) || raw_read(&c[i]));
-        if (!c[i].eof) {
+        if (!c[i].eof && c[i].error == 0) {
             i++;
             continue;
         }
@@ -2667,7 +2667,7 @@ struct relay {
         struct buf bytes;
         bool ended;
         uint64_t due_us;
-    } ways[64];
+    } ways[256];
     unsigned n_ways;
 };
 
@@ -2769,6 +2769,17 @@ static void relay_close(struct relay *y)
 /* Where which of two dials comes first is not left to the machine. */
 enum first { FIRST_ANY, FIRST_HIGH, FIRST_LOW };
 
+/* One of the higher one's hellos has been heard: over TLS nothing else says that it has come. */
+static void let_high_be_heard(struct pair *t, struct relay *y)
+{
+    y->holds = false;
+    for (uint64_t begun_us = real_us(); t->low.n_hellos == 0;) {
+        (void)event_base_loop(t->pump.base, EVLOOP_NONBLOCK);
+        relay_step(y);
+        assert_true(real_us() - begun_us < WAIT_US);
+    }
+}
+
 /* The higher one dials, if it does, and nothing of that arrives for a while. FIRST_HIGH: then its
  * hellos are in the sockets of the lower one, which has accepted them, before that one begins to
  * dial. FIRST_ANY: now and then, as far as they have come. */
@@ -2776,6 +2787,10 @@ static void let_high_dial(struct pair *t, struct relay *y, enum first first)
 {
     const uint64_t until_us = real_us() + prng_below(y->r, 1500);
 
+    if (raw_tls != NULL && first == FIRST_HIGH) {
+        let_high_be_heard(t, y);
+        return;
+    }
     y->holds = true;
     do {
         (void)event_base_loop(t->pump.base, EVLOOP_NONBLOCK);
@@ -2791,7 +2806,7 @@ static void let_high_dial(struct pair *t, struct relay *y, enum first first)
  * link in the end, and none that was up had to go for it. It may be of either. */
 static void net_peer__both_dial_at_once(void **state)
 {
-    const unsigned n = TEST_SANITIZED ? 300 : 1000;
+    const unsigned n = TEST_SANITIZED || raw_tls != NULL ? 300 : 1000;
     struct relay relays[2] = {{0}};
     unsigned n_by_high = 0;
     struct prng r;
@@ -2802,7 +2817,11 @@ static void net_peer__both_dial_at_once(void **state)
         const struct peer_net_conf low = conf_of(LOW);
         struct peer_net_conf high = conf_of(HIGH);
         const bool keyed = i / 2 % 2 == 0;
-        const enum first first = i % 10 == 0 ? FIRST_HIGH : i % 10 == 1 ? FIRST_LOW : FIRST_ANY;
+        /* Of TLS there is no telling when a hello has come that nobody has read. */
+        const bool tellable = raw_tls == NULL || keyed;
+        const enum first first = i % 10 == 0 && tellable ? FIRST_HIGH
+                                 : i % 10 == 1           ? FIRST_LOW
+                                                         : FIRST_ANY;
         unsigned ports[2];
         uint64_t until_us;
 
@@ -2869,7 +2888,7 @@ static void net_peer__probe(void **state)
     struct probe *p = &the_probe;
     struct pair *t = *state;
 
-    *p = (struct probe){.hello = hello_of(LOW, HIGH, WIRE_CHANNEL_CONTROL, 5)};
+    *p = (struct probe){.hello = hello_of(LOW, HIGH, WIRE_CHANNEL_CONTROL, 5), .tls = raw_tls};
     high_open(t);
     probe(t, p, peer_net_number(t->high.net));
     assert_int_equal(p->result, 0);
@@ -2948,7 +2967,7 @@ static void net_peer__probe_without_an_answer(void **state)
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     (void)state;
-    *p = (struct probe){.hello = hello_of(LOW, HIGH, WIRE_CHANNEL_PROBE, 5), .tls = raw_tls};
+    *p = (struct probe){.hello = hello_of(LOW, HIGH, WIRE_CHANNEL_PROBE, 5)};
     test_time.runs = true;
     assert_int_equal(bind(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
     assert_int_equal(getsockname(fd, (struct sockaddr *)&sa, &len), 0);
