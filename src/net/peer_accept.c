@@ -30,10 +30,11 @@ static bool is_silent(const struct peer_conn *c)
     int n_unread = 0;
     int fd = c->fd;
 
-    if (c->state == PEER_CONN_HELLO_AWAITED &&
-        evbuffer_get_length(bufferevent_get_input(c->bev)) == 0)
+    if (c->state == PEER_CONN_HELLO_AWAITED)
         fd = bufferevent_getfd(c->bev);
-    return fd >= 0 && ioctl(fd, FIONREAD, &n_unread) == 0 && n_unread == 0;
+    return fd >= 0 &&
+           (c->bev == NULL || evbuffer_get_length(bufferevent_get_input(c->bev)) == 0) &&
+           ioctl(fd, FIONREAD, &n_unread) == 0 && n_unread == 0;
 }
 
 /* Any one of this host that has said nothing, each as likely; NULL: all have. */

@@ -37,8 +37,8 @@ struct peer_conn {
     struct peer_net *net;    /* borrowed */
     struct list node;        /* in net->conns or net->dead */
     struct bufferevent *bev; /* owned, with its socket; NULL: TLS is not made so far */
-    /* Before TLS has a bufferevent: the socket, what it waits for, and the handshake, which owns the
-     * socket while it is under way. */
+    /* Before TLS has a bufferevent: the socket, what it waits for, and the handshake, which owns
+     * the socket while it is under way. */
     int fd;                    /* owned; -1: somebody else does */
     struct event *ev;          /* owned */
     struct greeting *greeting; /* NULL: none */
@@ -261,8 +261,8 @@ int peer_tls_connect(struct peer_conn *c, const struct net_addr *addr);
 int peer_tls_await(struct peer_conn *c);
 /* What it has before it has a bufferevent: closed, and freed. */
 void peer_tls_drop(struct peer_conn *c);
-/* As much as goes at once: how many bytes. The rest has to be offered from its first byte on, and in
- * one piece at least as long as now. */
+/* As much as goes at once: how many bytes. The rest has to be offered from its first byte on, and
+ * in one piece at least as long as now. */
 size_t peer_tls_send_some(struct peer_conn *c, const void *data, size_t len);
 /* The rest. 0 or -ENOMEM. */
 int peer_tls_send_later(struct peer_conn *c, const void *data, size_t len);

@@ -11,8 +11,8 @@
  * added is let in, a stranger (PEER-9).
  *
  * With TLS nothing of a peer is read, and nothing is sent to it but TLS, before both sides have
- * proved by certificate or secret that they belong to the cluster (TLS-10); that is done on a thread
- * of its own. A certificate names its node, and is no other node's (TLS-11).
+ * proved by certificate or secret that they belong to the cluster (TLS-10); that is done on a
+ * thread of its own. A certificate names its node, and is no other node's (TLS-11).
  *
  * Not for: Raft, about which nothing is decided here; delivery, since frames may be dropped (Raft
  * repeats); judging who a caller is: the handshake's fixed part (version, cluster, to) is checked,

@@ -1,6 +1,6 @@
 /* One question to one peer, blocking: `ridd --init` has no loop yet, and a thread of its own needs
- * none. Every wait ends at one deadline. Where TLS is spoken nothing is asked before both sides have
- * proved that they belong to the cluster (TLS-10). */
+ * none. Every wait ends at one deadline. Where TLS is spoken nothing is asked before both sides
+ * have proved that they belong to the cluster (TLS-10). */
 #include <errno.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -150,7 +150,7 @@ static int send_until(struct asking *a, const struct buf *out)
     return 0;
 }
 
-/* Some bytes, or word that it is to be tried again; TLS may have had some that the kernel has not. */
+/* Some bytes, or it is to be tried again; TLS may have had some that the kernel has not. */
 static int recv_until(struct asking *a, unsigned char *in, size_t size, size_t *len)
 {
     const ssize_t n = recv_some(a, in, size);

@@ -1,14 +1,15 @@
 /* TLS of one connection to a peer: before its bufferevent is made, and what differs of it then.
  *
  * Whoever came and whoever was dialled shakes hands on the greeter's thread. One that came and says
- * nothing is not there: it waits on the loop for its first byte, which costs an event, and is one of
- * those that make room (PEER-6). Our hello, and all that is read of the other side, is in the hands
- * of a bufferevent that is made of what the handshake left (TLS-10).
+ * nothing is not there: it waits on the loop for its first byte, which costs an event, and is one
+ * of those that make room (PEER-6). Our hello, and all that is read of the other side, is in the
+ * hands of a bufferevent that is made of what the handshake left (TLS-10).
  *
  * What is known of libevent here. It reads one record for each event and all of it, unless its high
- * watermark is passed meanwhile: then a rest stays in TLS, of which no event tells. So the watermark
- * is higher than what can be there (read_frames() looks at it after each record). It writes pieces
- * of its buffer one by one, and what was begun has to be offered again in one piece. */
+ * watermark is passed meanwhile: then a rest stays in TLS, of which no event tells. So the
+ * watermark is higher than what can be there (read_frames() looks at it after each record). It
+ * writes pieces of its buffer one by one, and what was begun has to be offered again in one piece.
+ * */
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent_ssl.h>

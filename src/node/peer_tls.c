@@ -1,10 +1,11 @@
-/* What links between nodes are made safe by, and where it is used apart from the loop: a node that is
- * made, one that waits to be added, and the thread that asks such a one. */
+/* What links between nodes are made safe by, and where it is used apart from the loop: a node that
+ * is made, one that waits to be added, and the thread that asks such a one. */
 #include <pthread.h>
 
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "node/node_int.h"
+#include "tls/tls.h"
 
 #include "base/banned.h"
 
