@@ -68,6 +68,8 @@ static void send_answer(struct http *h, struct evhttp_request *req, int status, 
     (void)evhttp_add_header(headers, "X-Content-Type-Options", "nosniff");
     (void)evhttp_add_header(headers, "Referrer-Policy", "no-referrer");
     (void)evhttp_add_header(headers, "Cross-Origin-Resource-Policy", "same-origin");
+    if (status == 401)
+        (void)evhttp_add_header(headers, "WWW-Authenticate", "Bearer");
     if (status == 405)
         (void)evhttp_add_header(headers, "Allow", "GET, HEAD");
     if (evhttp_request_get_command(req) == EVHTTP_REQ_HEAD) {
@@ -217,6 +219,43 @@ static void refuse(struct http *h, struct evhttp_request *req, int status, const
     send_answer(h, req, status, TEXT_TYPE, NULL, &body);
 }
 
+/* ---- who asks ---- */
+
+/* "Authorization: Bearer TOKEN", once; "": there is something else; NULL: nothing. */
+static const char *token_of(struct evhttp_request *req)
+{
+    static const char scheme[] = "Bearer ";
+    const struct evkeyval *header;
+    const char *token = NULL;
+
+    for (header = evhttp_request_get_input_headers(req)->tqh_first; header != NULL;
+         header = header->next.tqe_next) {
+        if (evutil_ascii_strcasecmp(header->key, "Authorization") != 0)
+            continue;
+        if (token != NULL ||
+            evutil_ascii_strncasecmp(header->value, scheme, sizeof(scheme) - 1) != 0)
+            return "";
+        token = header->value + sizeof(scheme) - 1;
+    }
+    return token;
+}
+
+/* 200, 401 or 403. Anew for each request: a connection outlives the right that it came with. Who
+ * may see nothing does not learn either what there is (HTTP-9). handler: NULL, there is no such
+ * page. */
+static int judge(struct http *h, const struct conn *c, struct evhttp_request *req,
+                 const struct http_handler *handler, char *ret_why, size_t size)
+{
+    static const struct tls_identity nobody = {.kind = TLS_NOBODY};
+    const bool is_known = c != NULL && c->tls != NULL && tls_stream_settle(c->tls);
+    const struct tls_identity *who = is_known ? tls_stream_identity(c->tls) : &nobody;
+
+    if (!h->names.any || (handler != NULL && handler->open))
+        return 200;
+    (void)snprintf(ret_why, size, "nobody may see this");
+    return h->ops.may != NULL ? h->ops.may(h->ops.ctx, who, token_of(req), ret_why, size) : 403;
+}
+
 static const struct http_handler *handler_of(const struct http *h, const struct http_page *page)
 {
     for (unsigned i = 0; i < h->n_handlers; i++)
@@ -232,7 +271,9 @@ void http_on_request(struct evhttp_request *req, void *arg)
     struct http_asked asked;
     struct http_found found;
     struct http_call *call;
+    char why[sizeof(found.why)];
     int status;
+    int may;
 
     if (c != NULL) {
         c->busy = true;
@@ -243,6 +284,12 @@ void http_on_request(struct evhttp_request *req, void *arg)
     }
     fill_asked(req, &asked);
     status = http_find(&h->names, h->pages, h->n_handlers, &asked, &found);
+    may = judge(h, c, req, status == 200 ? handler_of(h, found.page) : NULL, why, sizeof(why));
+    if (may != 200) {
+        h->stats.n_denied++;
+        refuse(h, req, may, why);
+        return;
+    }
     if (status != 200) {
         refuse(h, req, status, found.why);
         return;

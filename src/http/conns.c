@@ -5,10 +5,12 @@
  * each is made here, and one reference to it is kept: evhttp is done with a connection when the
  * bufferevent has no callbacks any more. That is looked at after each pass of the loop. */
 #include <event2/bufferevent.h>
+#include <event2/bufferevent_ssl.h>
 #include <event2/event.h>
 #include <event2/http.h>
 #include <event2/listener.h>
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "http/http_int.h"
 
@@ -27,6 +29,7 @@ static bool is_over(const struct conn *c)
 
 void http_conn_let_go(struct http *h, struct conn *c)
 {
+    tls_stream_free(take_ptr(c->tls));
     (void)bufferevent_decref(c->bev);
     c->bev = NULL;
     h->stats.n_open--;
@@ -107,6 +110,57 @@ static void make_room(struct http *h)
     }
 }
 
+/* The context in force, counted; NULL: plain. */
+static struct tls_ctx *get_tls(struct http *h)
+{
+    struct tls_ctx *tls;
+
+    (void)pthread_mutex_lock(&h->tls_lock);
+    tls = h->tls != NULL ? tls_ctx_ref(h->tls) : NULL;
+    (void)pthread_mutex_unlock(&h->tls_lock);
+    return tls;
+}
+
+void http_set_tls(struct http *h, struct tls_ctx *tls)
+{
+    struct tls_ctx *old;
+
+    (void)pthread_mutex_lock(&h->tls_lock);
+    old = h->tls;
+    h->tls = tls_ctx_ref(tls);
+    (void)pthread_mutex_unlock(&h->tls_lock);
+    tls_ctx_unref(old);
+}
+
+/* The handshake is done here, on the thread of HTTP: it holds nobody but those who look. */
+static struct bufferevent *new_tls(struct event_base *base, struct tls_ctx *tls,
+                                   struct tls_stream **ret_stream)
+{
+    struct bufferevent *bev;
+
+    if (tls_stream_new(tls, TLS_ACCEPT, -1, NULL, ret_stream) != 0)
+        return NULL;
+    bev = bufferevent_openssl_socket_new(base, -1, tls_stream_lend(*ret_stream),
+                                         BUFFEREVENT_SSL_ACCEPTING, BEV_OPT_CLOSE_ON_FREE);
+    /* A browser that goes says nothing; what was asked has its end within. */
+    if (bev != NULL)
+        bufferevent_openssl_set_allow_dirty_shutdown(bev, 1);
+    return bev;
+}
+
+static struct bufferevent *new_bev(struct http *h, struct event_base *base,
+                                   struct tls_stream **ret_stream)
+{
+    struct tls_ctx *tls = get_tls(h);
+    struct bufferevent *bev;
+
+    if (tls == NULL)
+        return bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
+    bev = new_tls(base, tls, ret_stream);
+    tls_ctx_unref(tls);
+    return bev;
+}
+
 /* As evhttp's maker of bufferevents: once for each connection. NULL makes evhttp take one of its
  * own, of which we would know nothing; there is always a place, for the listener sleeps else. */
 struct bufferevent *http_conn_accept(struct event_base *base, void *arg)
@@ -119,10 +173,12 @@ struct bufferevent *http_conn_accept(struct event_base *base, void *arg)
     c = free_place(h);
     if (c == NULL)
         return NULL;
-    *c = (struct conn){.bev = bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE),
-                       .since_us = clock_mono_us()};
-    if (c->bev == NULL)
+    *c = (struct conn){.since_us = clock_mono_us()};
+    c->bev = new_bev(h, base, &c->tls);
+    if (c->bev == NULL) {
+        tls_stream_free(take_ptr(c->tls));
         return NULL;
+    }
     bufferevent_incref(c->bev);
     /* evhttp goes on reading while an answer is being sent, as much as comes (HTTP-4). */
     bufferevent_setwatermark(c->bev, EV_READ, 0, HTTP_AHEAD_BYTES_MAX);

@@ -3,8 +3,9 @@
  * For: pages that are read: probes, metrics, documents, a page for people. A page is a line of a
  * table: its path, its parameters, which kind of thing the loop must have put up on the board for
  * it (board.h), and the function that makes the answer of it, on this thread.
- * Not for: anything that changes something, files, TLS, other hosts than this one: it listens on
- * loopback only (HTTP-1). What the pages say is their owner's.
+ * Not for: anything that changes something, files. What the pages say is their owner's. Without TLS
+ * it listens on loopback only; with TLS everybody is asked who they are before they see a page
+ * (HTTP-1).
  * Units: microseconds of clock_mono_us(); bytes.
  * Ownership: pages, board, names and contexts are borrowed until http_free(). A call is the
  * server's until http_reply(), which is called exactly once for each: in answer(), or later on the
@@ -26,6 +27,7 @@
 #include "base/buf.h"
 #include "http/board.h"
 #include "http/request.h"
+#include "tls/tls.h"
 
 struct event_base;
 struct http;
@@ -36,6 +38,8 @@ enum { HTTP_ASKS_NOTHING = -1 };
 struct http_handler {
     struct http_page page;
     int kind; /* of the board, which must be fresh; HTTP_ASKS_NOTHING */
+    /* Nobody is asked who they are: a probe, which says yes or no. */
+    bool open;
     /* Also where the loop does not answer: with facts NULL. Otherwise that is a 503 of the
      * server's. */
     bool late_too;
@@ -48,6 +52,11 @@ struct http_handler {
 
 struct http_ops {
     void *ctx; /* of answer(), too */
+    /* Over TLS: may this one, by what TLS says and by the token of his request (NULL: none), see
+     * what is not open? 200; 401: he has not said who he is; 403: he may not, and ret_why says who
+     * he is. NULL: nobody may. */
+    int (*may)(void *ctx, const struct tls_identity *id, const char *token, char *ret_why,
+               size_t size);
     /* For how long the loop has not turned; of any thread. */
     uint64_t (*silent_us)(void *ctx);
     /* A sentence where the loop cannot be asked at all (it does not run yet, or any more), so that
@@ -63,7 +72,9 @@ struct http_ops {
 };
 
 struct http_conf {
-    const char *addr;  /* "127.0.0.1:7402"; localhost is 127.0.0.1 */
+    const char *addr; /* "127.0.0.1:7402"; localhost is 127.0.0.1 */
+    struct tls_ctx
+        *tls;          /* NULL: plain, and then addr is of loopback; the server has its own count */
     const char *hosts; /* further names, "a,b"; "" none */
     const struct http_handler *handlers;
     unsigned n_handlers; /* HTTP_PAGES_MAX at most */
@@ -77,11 +88,14 @@ struct http_stats {
     uint64_t n_accepted;    /* connections */
     uint64_t n_evicted;     /* closed for a new one: HTTP_CONNECTIONS_MAX */
     uint64_t n_expired;     /* closed since their time was over */
+    uint64_t n_denied;      /* answered with 401 or 403: they are refused, too */
     unsigned n_open;
 };
 
 /* Listens, and answers from then on. */
 int http_new(const struct http_conf *conf, const struct http_ops *ops, struct http **ret);
+/* For connections that come from now on; not where there was none, and never NULL. Any thread. */
+void http_set_tls(struct http *h, struct tls_ctx *tls);
 /* What is under way is answered with 503, or cut. NULL is accepted. */
 void http_free(struct http *h);
 

@@ -17,6 +17,7 @@ struct evhttp_request;
 
 struct conn {
     struct bufferevent *bev; /* counted; NULL: a free place */
+    struct tls_stream *tls;  /* owned: who is there; NULL: plain */
     uint64_t since_us;       /* it waits for a request, or is answered, since then */
     uint64_t deadline_us;
     bool busy;            /* being answered */
@@ -42,6 +43,8 @@ struct http {
     struct http_names names;
     pthread_t thread;
     bool has_thread;
+    pthread_mutex_t tls_lock; /* of tls alone */
+    struct tls_ctx *tls;      /* counted; NULL: plain */
     atomic_bool stop;
     atomic_bool failed;
     int stop_fd; /* eventfd */

@@ -19,6 +19,8 @@ const char *http_reason(int status)
         const char *text;
     } reasons[] = {{200, "OK"},
                    {400, "Bad Request"},
+                   {401, "Unauthorized"},
+                   {403, "Forbidden"},
                    {404, "Not Found"},
                    {405, "Method Not Allowed"},
                    {421, "Misdirected Request"},
@@ -88,7 +90,7 @@ bool http_host_ok(const struct http_names *names, const char *host)
 
     if (!split_host(host, name, sizeof(name), &port))
         return false;
-    if (is_listed(names->hosts, name))
+    if (names->any || is_listed(names->hosts, name))
         return true;
     return port == names->port &&
            (strcasecmp(name, "localhost") == 0 || address_host_is_loopback(name));

@@ -42,6 +42,7 @@ struct http_page {
 /* By which names a server may be called (HTTP-3). */
 struct http_names {
     unsigned port;     /* that it listens on */
+    bool any;          /* TLS: that the name is ours the certificate has shown */
     const char *hosts; /* further names, lower case, "a,b"; with them any port goes */
 };
 

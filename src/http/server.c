@@ -3,6 +3,7 @@
 #include <event2/event.h>
 #include <event2/http.h>
 #include <event2/listener.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
@@ -84,8 +85,24 @@ static void *run(void *arg)
 
 /* ---- beginning and end ---- */
 
-static int fill_sockaddr(const char *addr, struct sockaddr_storage *ret, int *ret_len,
-                         unsigned *ret_port)
+/* A name of another kind than localhost is asked about, at the start. */
+static int look_up(const char *addr, const char *host, struct sockaddr_in *in)
+{
+    const struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM};
+    struct addrinfo *list = NULL;
+    const int rc = getaddrinfo(host, NULL, &hints, &list);
+
+    if (rc != 0)
+        return err_origin(err_say(-EADDRNOTAVAIL,
+                                  "cannot answer HTTP on '%s': no address of '%s': %s", addr, host,
+                                  gai_strerror(rc)));
+    in->sin_addr = ((const struct sockaddr_in *)(const void *)list->ai_addr)->sin_addr;
+    freeaddrinfo(list);
+    return 0;
+}
+
+static int fill_sockaddr(const char *addr, bool with_tls, struct sockaddr_storage *ret,
+                         int *ret_len, unsigned *ret_port)
 {
     struct sockaddr_in *in = (struct sockaddr_in *)(void *)ret;
     struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)(void *)ret;
@@ -93,7 +110,7 @@ static int fill_sockaddr(const char *addr, struct sockaddr_storage *ret, int *re
     char port[8];
 
     if (!address_split(addr, host, sizeof(host), port, sizeof(port)) ||
-        !address_host_is_loopback(host))
+        (!with_tls && !address_host_is_loopback(host)))
         return err_origin(err_say(-EINVAL, "cannot answer HTTP on '%s': not of loopback", addr));
     memset(ret, 0, sizeof(*ret));
     *ret_port = (unsigned)strtoul(port, NULL, 10);
@@ -105,18 +122,19 @@ static int fill_sockaddr(const char *addr, struct sockaddr_storage *ret, int *re
     }
     in->sin_family = AF_INET;
     in->sin_port = htons((uint16_t)*ret_port);
-    if (inet_pton(AF_INET, host, &in->sin_addr) != 1)
-        in->sin_addr.s_addr = htonl(INADDR_LOOPBACK); /* localhost: no resolver is asked */
     *ret_len = sizeof(*in);
-    return 0;
+    if (inet_pton(AF_INET, host, &in->sin_addr) == 1)
+        return 0;
+    in->sin_addr.s_addr = htonl(INADDR_LOOPBACK); /* localhost: no resolver is asked */
+    return address_host_is_loopback(host) ? 0 : err_trace(look_up(addr, host, in));
 }
 
 static int open_listener(struct http *h, const char *addr)
 {
     const unsigned flags = LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_REUSEABLE;
     struct sockaddr_storage sa;
-    int len;
-    int rc = fill_sockaddr(addr, &sa, &len, &h->names.port);
+    int len = 0;
+    int rc = fill_sockaddr(addr, h->tls != NULL, &sa, &len, &h->names.port);
 
     if (rc != 0)
         return err_trace(rc);
@@ -210,6 +228,8 @@ static void tear_down(struct http *h)
     }
     if (h->stop_fd >= 0)
         (void)close(h->stop_fd);
+    tls_ctx_unref(h->tls);
+    (void)pthread_mutex_destroy(&h->tls_lock);
     free(h);
 }
 
@@ -244,6 +264,9 @@ int http_new(const struct http_conf *conf, const struct http_ops *ops, struct ht
         return err_origin(err_say(-ENOMEM, "cannot make the server of HTTP: out of memory"));
     h->ops = *ops;
     h->stop_fd = -1;
+    (void)pthread_mutex_init(&h->tls_lock, NULL);
+    h->tls = conf->tls != NULL ? tls_ctx_ref(conf->tls) : NULL;
+    h->names.any = conf->tls != NULL;
     h->board = conf->board;
     h->handlers = conf->handlers;
     h->n_handlers = conf->n_handlers;

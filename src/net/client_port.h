@@ -32,6 +32,7 @@
 #include "base/budget.h"
 #include "base/buf.h"
 #include "base/limits.h"
+#include "wire/line_head.h"
 
 struct client_port;
 struct client_conn;
@@ -57,8 +58,8 @@ struct client_port_ops {
     void (*on_too_long)(void *ctx, struct client_conn *c, uint64_t line_no);
     /* The connection does not begin as one of ours does, or a line begins with a method of HTTP:
      * add an error. Nothing behind it is looked at, and the connection is closed. NULL: nobody
-     * minds. http: it is the latter, on a connection that began well. */
-    void (*on_foreign)(void *ctx, struct client_conn *c, uint64_t line_no, bool http);
+     * minds. */
+    void (*on_foreign)(void *ctx, struct client_conn *c, uint64_t line_no, enum wire_foreign what);
     /* There is no memory for the rest of this line: add an error; the port skips the rest. Needed
      * with conf.memory. */
     void (*on_overloaded)(void *ctx, struct client_conn *c, uint64_t line_no);

@@ -327,13 +327,13 @@ static void on_too_long(void *ctx, struct client_conn *c, uint64_t line_no)
         service_line_too_long(sc, line_no, node_conf(n)->request_bytes);
 }
 
-static void on_foreign(void *ctx, struct client_conn *c, uint64_t line_no, bool http)
+static void on_foreign(void *ctx, struct client_conn *c, uint64_t line_no, enum wire_foreign what)
 {
     struct service_conn *sc = client_conn_user(c);
 
     (void)ctx;
     if (sc != NULL)
-        service_line_foreign(sc, line_no, http);
+        service_line_foreign(sc, line_no, what);
 }
 
 static void on_overloaded(void *ctx, struct client_conn *c, uint64_t line_no)

@@ -12,6 +12,7 @@
 #include "base/fds.h"
 #include "conf/conf.h"
 #include "node/node.h"
+#include "tls/secret.h"
 
 #include "base/banned.h"
 
@@ -23,6 +24,7 @@ static const char usage_text[] =
     "       ridd [--config FILE] [--id NAME] --restore FILE|-\n"
     "                                       begin another cluster with a backup, once\n"
     "       ridd [--config FILE] [--id NAME] --check-config | --print-config\n"
+    "       ridd --make-secret FILE\n"
     "       ridd --check-log DIR | --dump-log DIR | --recover-alone DIR [--yes]\n"
     "       ridd --version | --help\n";
 
@@ -46,6 +48,9 @@ static const char help_text[] =
     "      --check-config   read the configuration, print every problem with its\n"
     "                       line, exit 0 or 78\n"
     "      --print-config   print the configuration in force, defaults included\n"
+    "      --make-secret FILE\n"
+    "                       make a new file with the secret of a cluster: the same on\n"
+    "                       all its nodes, named by secret_file in [security]\n"
     "      --check-log DIR  read the log in a data directory, print a verdict; exit\n"
     "                       0, 65 damaged, 74 not readable\n"
     "      --dump-log DIR   print the log in a data directory, one line a record, and\n"
@@ -58,8 +63,8 @@ static const char help_text[] =
     "\n"
     "Signals: TERM hands leadership over, answers what is owed, exits 0. HUP reads\n"
     "again log level, limits, rounds, lease_ms, fast_failover, map_size, when\n"
-    "snapshots are made, who may do what on the local socket and the addresses of\n"
-    "the other nodes.\n"
+    "snapshots are made, who may do what, secrets and certificates, and the\n"
+    "addresses of the other nodes.\n"
     "USR1 writes the state to the log.\n"
     "Exit codes: 0, 64 usage, 65 damaged data, 74 I/O error, 78 configuration or\n"
     "identity.\n"
@@ -67,7 +72,19 @@ static const char help_text[] =
     "A first cluster on this machine: tools/quickstart in the sources.\n"
     "Manual: ridd(8), ridd.conf(5), ridctl(1).\n";
 
-enum action { RUN, INIT, JOIN, REJOIN, RESTORE, CHECK, PRINT, DUMP, CHECK_LOG, RECOVER };
+enum action {
+    RUN,
+    INIT,
+    JOIN,
+    REJOIN,
+    RESTORE,
+    CHECK,
+    PRINT,
+    DUMP,
+    CHECK_LOG,
+    RECOVER,
+    MAKE_SECRET
+};
 
 enum {
     OPT_INIT = 256,
@@ -78,6 +95,7 @@ enum {
     OPT_PRINT,
     OPT_DUMP,
     OPT_CHECK_LOG,
+    OPT_MAKE_SECRET,
     OPT_RECOVER,
     OPT_YES,
     OPT_VERSION
@@ -93,6 +111,7 @@ static const struct option options[] = {{"config", required_argument, NULL, 'c'}
                                         {"print-config", no_argument, NULL, OPT_PRINT},
                                         {"dump-log", required_argument, NULL, OPT_DUMP},
                                         {"check-log", required_argument, NULL, OPT_CHECK_LOG},
+                                        {"make-secret", required_argument, NULL, OPT_MAKE_SECRET},
                                         {"recover-alone", required_argument, NULL, OPT_RECOVER},
                                         {"yes", no_argument, NULL, OPT_YES},
                                         {"version", no_argument, NULL, OPT_VERSION},
@@ -152,12 +171,36 @@ static int act(enum action action, const char *path, const char *id, const char 
         case DUMP:
         case CHECK_LOG:
         case RECOVER:
+        case MAKE_SECRET:
             break;
         }
     }
     conf_problems_done(&problems);
     free(conf);
     return code;
+}
+
+/* What stands in it is nobody's to see, here neither. */
+static int make_secret(const char *path)
+{
+    const int rc = tls_secret_make(path);
+
+    if (rc == -EEXIST) {
+        fprintf(stderr,
+                "ridd: '%s' is there already and stays as it is; to change a secret make another "
+                "file and see SECRETS in ridd(8)\n",
+                path);
+        return EXIT_CONF_ERROR;
+    }
+    if (rc != 0) {
+        fprintf(stderr, "ridd: %s\n", err_text());
+        return EXIT_IO_ERROR;
+    }
+    printf("made '%s' for its owner alone: copy it to every node, where the user that ridd runs as "
+           "must own it\n(or root, with that user's group), and name it in the configuration:\n\n"
+           "    [security]\n    secret_file = %s\n",
+           path, path);
+    return 0;
 }
 
 int main(int argc, char **argv)
@@ -230,6 +273,11 @@ int main(int argc, char **argv)
             dir = optarg;
             n_actions++;
             break;
+        case OPT_MAKE_SECRET:
+            action = MAKE_SECRET;
+            file = optarg;
+            n_actions++;
+            break;
         case OPT_YES:
             yes = true;
             break;
@@ -247,14 +295,17 @@ int main(int argc, char **argv)
     if (optind < argc)
         return usage("unexpected argument", argv[optind]);
     if (n_actions > 1)
-        return usage("only one of --init, --join, --rejoin, --restore, --check-config, "
-                     "--print-config, --check-log, --dump-log, --recover-alone at a time",
-                     NULL);
+        return usage(
+            "only one of --init, --join, --rejoin, --restore, --check-config, "
+            "--print-config, --make-secret, --check-log, --dump-log, --recover-alone at a time",
+            NULL);
     if (yes && action != RECOVER)
         return usage("--yes goes with --recover-alone", NULL);
     if (action == DUMP || action == CHECK_LOG)
         return node_dump_log(dir, action == DUMP);
     if (action == RECOVER)
         return node_recover_alone(dir, yes);
+    if (action == MAKE_SECRET)
+        return make_secret(file);
     return act(action, path, id, file, started_us);
 }

@@ -20,6 +20,7 @@
 #include "base/log.h"
 #include "replica/replica.h"
 #include "service/slow.h"
+#include "wire/line_head.h"
 #include "wire/reply.h"
 #include "wire/request.h"
 
@@ -169,9 +170,8 @@ void service_handle(struct service_conn *c, const struct wire_request *q);
 void service_line_too_long(struct service_conn *c, uint64_t line_no, uint64_t limit);
 /* There was no memory for the rest of a line, which is skipped. */
 void service_line_overloaded(struct service_conn *c, uint64_t line_no);
-/* The other side does not speak this protocol; the connection is closed. http: a line that looks
- * like HTTP came behind good ones. */
-void service_line_foreign(struct service_conn *c, uint64_t line_no, bool http);
+/* The other side does not speak this protocol; the connection is closed. */
+void service_line_foreign(struct service_conn *c, uint64_t line_no, enum wire_foreign what);
 /* For a connection that is refused: one busy line.
  * of_host: the limit that holds is that of one host, not that of all. */
 void service_refuse_connection(struct service *s, struct buf *out, uint64_t limit, bool of_host);

@@ -290,6 +290,8 @@ static int on_verify(int ok, X509_STORE_CTX *store)
     struct tls_stream *s = tls_stream_of(ssl);
     struct tls_identity id = {.kind = TLS_NOBODY};
 
+    if (s == NULL)
+        return 0;
     if (!ok || X509_STORE_CTX_get_error_depth(store) != 0 || s->ctx->use != TLS_PEERS)
         return ok;
     if (!name_of_peer(X509_STORE_CTX_get_current_cert(store), s->ctx->cluster, &id))

@@ -96,12 +96,12 @@ static bool take_apart(const struct tls_stream *s, const unsigned char *identity
 static int find_session(SSL *ssl, const unsigned char *identity, size_t len, SSL_SESSION **ret)
 {
     struct tls_stream *s = tls_stream_of(ssl);
-    struct tls_ctx *c = s->ctx;
+    struct tls_ctx *c = s != NULL ? s->ctx : NULL;
     unsigned char id[TLS_SECRET_ID_BYTES];
     char name[NODE_NAME_BYTES_MAX + 1];
 
     *ret = NULL;
-    if (!take_apart(s, identity, len, id, name))
+    if (c == NULL || !take_apart(s, identity, len, id, name))
         return 1;
     for (unsigned i = 0; i < c->secrets.n; i++) {
         if (CRYPTO_memcmp(id, c->ids[i], sizeof(id)) != 0)

@@ -34,7 +34,8 @@ int tls_stream_new(struct tls_ctx *c, enum tls_side side, int fd, const char *ho
     s->fd = fd;
     s->side = side;
     s->ssl = SSL_new(side == TLS_ACCEPT ? c->accept : c->dial);
-    if (s->ssl == NULL || SSL_set_app_data(s->ssl, s) != 1 || SSL_set_fd(s->ssl, fd) != 1) {
+    if (s->ssl == NULL || SSL_set_app_data(s->ssl, s) != 1 ||
+        (fd >= 0 && SSL_set_fd(s->ssl, fd) != 1)) {
         ERR_clear_error();
         return err_origin(err_say(-ENOMEM, "out of memory"));
     }
@@ -54,6 +55,8 @@ void tls_stream_free(struct tls_stream *s)
 {
     if (s == NULL)
         return;
+    if (s->ssl != NULL)
+        (void)SSL_set_app_data(s->ssl, NULL); /* who it was lent to may have it for longer */
     SSL_free(s->ssl);
     tls_ctx_unref(s->ctx);
     free(s);
@@ -143,8 +146,9 @@ static ssize_t nothing(struct tls_stream *s, int rc, int errno_value)
         s->ended_well = true;
         return 0;
     case SSL_ERROR_WANT_READ:
-        /* The socket was empty, or something that is no data was taken from it. */
-        errno = BIO_should_read(SSL_get_rbio(s->ssl)) ? EAGAIN : EINTR;
+        /* The socket was empty, or something that is no data was taken from it: OpenSSL asks to be
+         * called again for both, and only the kernel tells which it was. */
+        errno = errno_value == EAGAIN ? EAGAIN : EINTR;
         return -1;
     case SSL_ERROR_WANT_WRITE:
         errno = EAGAIN;
@@ -278,4 +282,17 @@ struct ssl_st *tls_stream_take(struct tls_stream *s)
     (void)SSL_set_app_data(ssl, NULL);
     tls_stream_free(s);
     return ssl;
+}
+
+struct ssl_st *tls_stream_lend(struct tls_stream *s)
+{
+    (void)SSL_up_ref(s->ssl);
+    return s->ssl;
+}
+
+bool tls_stream_settle(struct tls_stream *s)
+{
+    if (!s->is_shaken && SSL_is_init_finished(s->ssl))
+        s->is_shaken = identify(s) == 0;
+    return s->is_shaken;
 }

@@ -113,6 +113,10 @@ void tls_say_end(struct tls_stream *s);
 const char *tls_stream_why(const struct tls_stream *s);
 /* Takes out what a bufferevent of libevent needs, which owns it from then on; s is freed. */
 struct ssl_st *tls_stream_take(struct tls_stream *s);
+/* For a bufferevent that does the handshake itself, and owns what is returned: s was made with
+ * fd -1, is kept beside it, and says who is there once tls_stream_settle() is true. */
+struct ssl_st *tls_stream_lend(struct tls_stream *s);
+bool tls_stream_settle(struct tls_stream *s);
 /* What the other side's alert or a failure of an SSL that was taken out means. */
 extern const char tls_cut_off[]; /* what that says where it ended, and nobody said why */
 const char *tls_words(unsigned long openssl_error, int errno_value, char *ret, size_t size);

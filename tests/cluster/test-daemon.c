@@ -109,6 +109,29 @@ CASE(daemon__print_config_reads_back)
     cluster_free(c);
 }
 
+/* Once, for its owner alone, and nothing of it is shown. */
+CASE(daemon__makes_a_secret)
+{
+    struct cluster *c = cluster_new(1, NULL);
+    cleanup_buf struct buf out = BUF_INIT;
+    cleanup_buf struct buf text = BUF_INIT;
+    char path[300];
+    struct stat st;
+
+    (void)snprintf(path, sizeof(path), "%s/secret", c->dir);
+    expect_code(run_ridd(c->conf, NULL, &out, "--make-secret", path, NULL), 0, &out);
+    expect_text(&out, "secret_file = ");
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0600);
+    file_read(path, &text);
+    assert_true(text.len > 64);
+    assert_null(strstr((const char *)out.data, (const char *)text.data + text.len - 65));
+    expect_code(run_ridd(c->conf, NULL, &out, "--make-secret", path, NULL), 78, &out);
+    expect_text(&out, "stays as it is");
+    expect_code(run_ridd(c->conf, NULL, &out, "--make-secret", "/nowhere/x", NULL), 74, &out);
+    cluster_free(c);
+}
+
 /* ---- identity ---- */
 
 CASE(daemon__init)
@@ -682,6 +705,7 @@ int main(int argc, char **argv)
         HARNESS_TEST(daemon__usage),
         HARNESS_TEST(daemon__check_config_prints_all_problems),
         HARNESS_TEST(daemon__print_config_reads_back),
+        HARNESS_TEST(daemon__makes_a_secret),
         HARNESS_TEST(daemon__init),
         HARNESS_TEST(daemon__init_asks_who_is_remembered),
         HARNESS_TEST(daemon__state_of_another_copy_is_refused),

@@ -116,14 +116,15 @@ static void on_too_long(void *ctx, struct client_conn *c, uint64_t line_no)
     maybe_act(h, INSIDE_TOO_LONG, c);
 }
 
-static void on_foreign(void *ctx, struct client_conn *c, uint64_t line_no, bool http)
+static void on_foreign(void *ctx, struct client_conn *c, uint64_t line_no, enum wire_foreign what)
 {
+    static const char *const kinds[] = {"foreign", "http", "tls"};
     struct host *h = ctx;
 
     h->n_foreign++;
-    assert_int_equal(buf_add_format(client_conn_out(c), "%s %llu\n", http ? "http" : "foreign",
-                                    (unsigned long long)line_no),
-                     0);
+    assert_int_equal(
+        buf_add_format(client_conn_out(c), "%s %llu\n", kinds[what], (unsigned long long)line_no),
+        0);
 }
 
 static void on_overloaded(void *ctx, struct client_conn *c, uint64_t line_no)
@@ -556,7 +557,9 @@ static void net_client__foreign_first_line(void **state)
 
     host_open_strict(h, &small);
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
-        const char *expected = i == 1 ? "foreign 3\n" : "foreign 1\n";
+        const char *expected = i == 1   ? "foreign 3\n"
+                               : i == 3 ? "tls 1\n" /* a port that speaks plain text says so */
+                                        : "foreign 1\n";
 
         assert_foreign(h, texts[i], strlen(texts[i]), 1000, i == 1 ? "2: \t\n" : "", expected);
         assert_foreign(h, texts[i], strlen(texts[i]), 1, i == 1 ? "2: \t\n" : "", expected);

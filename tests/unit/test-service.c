@@ -1090,16 +1090,20 @@ static void service__what_it_cannot_do_is_refused(void **state)
     service_line_too_long(c->sc, 12, 1000);
     assert_non_null(
         strstr(take(c), "\"error\":\"too_large\",\"definite\":true,\"limit\":1000,\"line\":12}\n"));
-    service_line_foreign(c->sc, 13, false);
+    service_line_foreign(c->sc, 13, WIRE_FOREIGN_OTHER);
     text = take(c);
     assert_non_null(
         strstr(text, "this is no request: one is a JSON object on a line; the connection"));
     assert_non_null(strstr(text, "\"error\":\"malformed\",\"definite\":true,\"line\":13}\n"));
-    service_line_foreign(c->sc, 14, true);
+    service_line_foreign(c->sc, 14, WIRE_FOREIGN_HTTP);
     text = take(c);
     assert_non_null(
         strstr(text, "this line looks like HTTP, which is not spoken here; the connection"));
     assert_non_null(strstr(text, "\"error\":\"malformed\",\"definite\":true,\"line\":14}\n"));
+    service_line_foreign(c->sc, 1, WIRE_FOREIGN_TLS);
+    text = take(c);
+    assert_non_null(
+        strstr(text, "this looks like TLS, and this port speaks plain text; the connection"));
     service_refuse_connection(h.services[0], &c->out, 5, false);
     assert_non_null(strstr(
         take(c), "\"error\":\"busy\",\"definite\":true,\"limit\":5,\"retry_after_ms\":1000}\n"));
