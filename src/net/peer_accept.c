@@ -32,8 +32,7 @@ static bool is_silent(const struct peer_conn *c)
 
     if (c->state == PEER_CONN_HELLO_AWAITED)
         fd = bufferevent_getfd(c->bev);
-    return fd >= 0 &&
-           (c->bev == NULL || evbuffer_get_length(bufferevent_get_input(c->bev)) == 0) &&
+    return fd >= 0 && (c->bev == NULL || evbuffer_get_length(bufferevent_get_input(c->bev)) == 0) &&
            ioctl(fd, FIONREAD, &n_unread) == 0 && n_unread == 0;
 }
 
