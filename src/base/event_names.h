@@ -408,6 +408,29 @@
     X("reload_not_taken", "warning", \
       "The keys= of the file are in force only after the next start.", \
       "Restart the node when it suits: 'systemctl restart ridd@NAME', one node at a time.") \
+    X("tls_refused", "error", \
+      "A file of [security] cannot be used, and the node does not start; the text says which" \
+      " and why.", \
+      "'ridd --id NAME --check-config' as the user of the node says the same; mend the file," \
+      " then start the node.") \
+    X("tls_taken", "info", \
+      "The files of [security] were read again and are in force for new connections; those" \
+      " that are open stay.", \
+      "Nothing.") \
+    X("tls_not_taken", "error", \
+      "A reload found a file of [security] that cannot be used, which why= names: nothing of" \
+      " the configuration was taken.", \
+      "Mend the file, then 'systemctl reload ridd@NAME'; 'ridd --id NAME --check-config' says" \
+      " whether it is well.") \
+    X("certificate_ends", "error or warning", \
+      "The certificate of subject= in file= is over, or will be in days=; then nobody believes" \
+      " it. Told once a day.", \
+      "Renew it, then 'systemctl reload ridd@NAME'.") \
+    X("client_tls_failed", "warning", \
+      "A handshake of TLS on the clients' port came to nothing; why= says what whoever is at" \
+      " address= did.", \
+      "Where it is one of your clients: its address may be that of another port, or its" \
+      " secret or certificate is not one that this node accepts.") \
     X("reload_refused", "error", \
       "The configuration has a mistake; the old one stays in force.", \
       "'ridd --id NAME --check-config' shows all of them; then 'systemctl reload" \

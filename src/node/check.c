@@ -10,7 +10,7 @@
 #include "base/limits.h"
 #include "base/lookup.h"
 #include "node/access.h"
-#include "node/node.h"
+#include "node/node_int.h"
 
 #include "base/banned.h"
 
@@ -112,7 +112,9 @@ int node_check(const struct conf *conf)
 {
     char warning[256];
 
-    if (find_doubles(conf) > 0)
+    const bool has_doubles = find_doubles(conf) > 0;
+
+    if (!node_tls_check(conf) || has_doubles)
         return EXIT_CONF_ERROR;
     printf("ridd: '%s' is right: cluster %s, %u node%s\n", conf->path, conf->cluster_name,
            conf->n_peers, conf->n_peers == 1 ? "" : "s");

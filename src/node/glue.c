@@ -400,6 +400,7 @@ void node_fill_client_ops(struct node *n, struct client_port_ops *ops)
                                     .on_refused = on_refused,
                                     .spent = spent,
                                     .urgent = urgent,
+                                    .on_handshake_failed = node_client_tls_failed,
                                     .on_opened = on_opened,
                                     .on_closed = on_closed};
 }

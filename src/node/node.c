@@ -307,6 +307,18 @@ static void raise_fd_limit(const struct conf *conf)
         (unsigned long long)rl.rlim_cur, conf->connections, (unsigned long long)needed);
 }
 
+/* [node] listen. */
+static int listen_further(struct node *n)
+{
+    int rc = 0;
+
+    client_port_set_tls(n->client_port, n->tls.clients);
+    for (unsigned i = 0; i < n->conf->n_listen && rc == 0; i++)
+        rc = client_port_listen(n->client_port, n->conf->listen[i].addr,
+                                conf_is_tls(n->conf, n->conf->listen[i].scheme));
+    return rc;
+}
+
 static int open_ports(struct node *n)
 {
     struct client_port_ops client_ops;
@@ -327,7 +339,11 @@ static int open_ports(struct node *n)
     raise_fd_limit(n->conf);
     node_fill_client_ops(n, &client_ops);
     node_client_conf(n, &client_conf);
-    rc = client_port_new(n->base, n->self->client_addr, &client_conf, &client_ops, &n->client_port);
+    rc =
+        client_port_new(n->base, n->self->client_addr, conf_is_tls(n->conf, n->self->client_scheme),
+                        &client_conf, &client_ops, &n->client_port);
+    if (rc == 0)
+        rc = listen_further(n);
     if (rc == 0)
         rc = node_access_begin(n);
     if (rc != 0)
@@ -497,6 +513,7 @@ static void turn(struct node *n)
     engine_turn(n->engine, now_us);
     node_follow_configuration(n);
     node_access_turn(n);
+    node_tls_turn(n, now_us);
     peer_net_flush(n->peer_net);
     client_port_flush(n->client_port);
     node_memory_turn(n, now_us);
@@ -539,7 +556,7 @@ static void close_node(struct node *n)
     node_clocks_end(n);
     node_access_end(n);
     node_peers_drop_tls(n);
-    tls_ctx_unref(take_ptr(n->tls.peers));
+    node_tls_end(n);
     hold_all_signals();
     for (size_t i = 0; i < sizeof(n->signals) / sizeof(n->signals[0]); i++)
         if (n->signals[i] != NULL)
@@ -607,7 +624,7 @@ static int start(struct node *n)
 
     if (rc != 0)
         return node_fail("addresses_few", EXIT_IO_ERROR);
-    rc = node_peer_tls(n->conf, &n->tls.peers);
+    rc = node_tls_begin(n);
     if (rc != 0)
         return node_fail("tls_refused", EXIT_CONF_ERROR);
     node_clocks_begin(n);
@@ -656,6 +673,7 @@ int node_run(const struct conf *conf, uint64_t started_us)
         .snap_fd = -1,
         .started_us = started_us,
         .refused_limit = {.window_us = REFUSED_LOG_WINDOW_US, .burst = REFUSED_LOG_BURST},
+        .tls = {.failed_limit = {.window_us = ACCESS_LOG_WINDOW_US, .burst = ACCESS_LOG_BURST}},
         .local = {.denied_limit = {.window_us = ACCESS_LOG_WINDOW_US, .burst = ACCESS_LOG_BURST}}};
     struct node *n = &node;
     int rc;

@@ -26,8 +26,14 @@
 struct node_http;
 struct node_room;
 
+/* tls.c: what TLS is done with. */
 struct node_tls {
-    struct tls_ctx *peers; /* counted; NULL: it is not spoken with them */
+    struct tls_ctx *peers;   /* counted; NULL: it is not spoken with them */
+    struct tls_ctx *clients; /* likewise */
+    unsigned n_expiries;     /* of both: what status and metrics may show */
+    struct tls_expiry expiries[2 * TLS_EXPIRIES_MAX];
+    uint64_t look_us; /* when those are looked at the next time */
+    struct log_limit failed_limit;
 };
 
 enum node_phase {
@@ -172,10 +178,10 @@ enum wire_refusal node_judge(const struct raft_server *server,
 bool node_lacks_a_founder(const struct raft_configuration *c, raft_node_id self,
                           const struct identity_dir *dir);
 
-/* peer_tls.c: what a file says of TLS between nodes. *ret: NULL, if that is nothing; of the caller.
- * 0 or -errno with err_text(). */
+/* tls.c: what a file says of TLS between nodes. *ret: NULL, if that is nothing; of the caller. 0 or
+ * -errno with err_text(). */
 int node_peer_tls(const struct conf *conf, struct tls_ctx **ret);
-/* n->tls.peers is what links are made with from now on, also the first. 0 or -errno with
+/* peer_tls.c: n->tls.peers is what links are made with from now on, also the first. 0 or -errno with
  * err_text(). */
 int node_peers_take_tls(struct node *n);
 void node_peers_drop_tls(struct node *n);
@@ -218,6 +224,8 @@ unsigned node_percent(uint64_t done, uint64_t total);
 /* events.c: what happened, as log lines. */
 void node_peer_event(void *ctx, enum peer_event event, raft_node_id peer, const char *address,
                      const char *text);
+/* As client_port_ops.on_handshake_failed. */
+void node_client_tls_failed(void *ctx, const char *address, const char *why);
 void node_dump_state(struct node *n);
 /* show.c: STATUS= and the fixed keys of log lines follow role, term and leader. */
 void node_show(struct node *n, bool force);
@@ -300,6 +308,17 @@ void node_access_end(struct node *n);
 enum service_role node_client_role(void *ctx, void *conn);
 void node_client_denied(void *ctx, void *conn, const struct wire_request *q,
                         enum service_role needed, char *ret_who, size_t size);
+
+/* tls.c: reads the files of [security]. 0 or -errno with err_text(). */
+int node_tls_begin(struct node *n);
+/* The same of a file that is to be in force: all of it is taken, or nothing is, and then it has
+ * been said why: -errno with err_text(). The ports are to be told of what is new by the caller. */
+int node_tls_again(struct node *n, const struct conf *fresh);
+/* Once per turn. */
+void node_tls_turn(struct node *n, uint64_t now_us);
+void node_tls_end(struct node *n);
+/* For --check-config. False: something is wrong, and it has been said on standard error. */
+bool node_tls_check(const struct conf *conf);
 
 /* glue.c: tables of functions between the modules. */
 void node_fill_engine_ops(struct node *n, struct engine_ops *ops);

@@ -1,5 +1,5 @@
-/* What links between nodes are made safe by, and where it is used apart from the loop: a node that
- * is made, one that waits to be added, and the thread that asks such a one. */
+/* What links between nodes are made safe by is used on the loop, and by the thread that asks a node
+ * which is to join. */
 #include <pthread.h>
 
 #include "base/cleanup.h"
@@ -8,30 +8,6 @@
 #include "tls/tls.h"
 
 #include "base/banned.h"
-
-int node_peer_tls(const struct conf *conf, struct tls_ctx **ret)
-{
-    const bool has_secrets = conf->security.secret_file[0] != '\0';
-    struct tls_secrets secrets = {0};
-    const struct tls_conf tls = {.use = TLS_PEERS,
-                                 .cluster = conf->cluster_name,
-                                 .secrets = has_secrets ? &secrets : NULL,
-                                 .cert_file = conf->security.peer_cert,
-                                 .key_file = conf->security.peer_key,
-                                 .ca_file = conf->security.peer_ca};
-    struct tls_ctx *c = NULL;
-    int rc = 0;
-
-    if (has_secrets)
-        rc = tls_secrets_read(conf->security.secret_file, &secrets);
-    if (rc == 0 && conf_has_peer_tls(conf))
-        rc = tls_ctx_new(&tls, &c);
-    tls_secrets_wipe(&secrets);
-    if (rc != 0)
-        return err_trace(rc);
-    *ret = c;
-    return 0;
-}
 
 /* The thread that asks a node to join may hold what the loop replaces meanwhile. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;

@@ -217,7 +217,7 @@ static void host_open_as(struct host *h, const struct client_port_conf *conf, bo
 
     memset(h, 0, sizeof(*h));
     pump_init(&h->pump, turn, h);
-    assert_int_equal(client_port_new(h->pump.base, "127.0.0.1:0", conf, &ops, &h->port), 0);
+    assert_int_equal(client_port_new(h->pump.base, "127.0.0.1:0", false, conf, &ops, &h->port), 0);
     assert_true(client_port_number(h->port) > 0);
 }
 
@@ -2555,20 +2555,20 @@ static void net_client__addresses(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        assert_int_equal(client_port_new(base, bad[i], &small, &ops, &port), -EINVAL);
+        assert_int_equal(client_port_new(base, bad[i], false, &small, &ops, &port), -EINVAL);
         assert_non_null(strstr(err_text(), "is not host:port"));
     }
-    assert_true(client_port_new(base, "no-such-host.invalid:0", &small, &ops, &port) < 0);
+    assert_true(client_port_new(base, "no-such-host.invalid:0", false, &small, &ops, &port) < 0);
     assert_non_null(strstr(err_text(), "cannot resolve 'no-such-host.invalid:0'"));
-    assert_int_equal(client_port_new(base, "localhost:0", &small, &ops, &port), 0);
+    assert_int_equal(client_port_new(base, "localhost:0", false, &small, &ops, &port), 0);
     client_port_free(port);
-    assert_int_equal(client_port_new(base, "127.0.0.1:0", &small, &ops, &port), 0);
+    assert_int_equal(client_port_new(base, "127.0.0.1:0", false, &small, &ops, &port), 0);
     (void)snprintf(addr, sizeof(addr), "127.0.0.1:%u", client_port_number(port));
-    assert_int_equal(client_port_new(base, addr, &small, &ops, &second), -EADDRINUSE);
+    assert_int_equal(client_port_new(base, addr, false, &small, &ops, &second), -EADDRINUSE);
     assert_non_null(strstr(err_text(), "cannot listen on '127.0.0.1:"));
     client_port_free(port);
     client_port_free(NULL);
-    if (client_port_new(base, "[::1]:0", &small, &ops, &port) == 0) {
+    if (client_port_new(base, "[::1]:0", false, &small, &ops, &port) == 0) {
         assert_true(client_port_number(port) > 0);
         client_port_free(port);
     }
