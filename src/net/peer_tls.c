@@ -275,11 +275,30 @@ int peer_tls_send_later(struct peer_conn *c, const void *data, size_t len)
     return 0;
 }
 
+/* What failed may be our hello, to one that had said before why it goes: that is still unread. */
+static unsigned long unread_alert(struct peer_conn *c)
+{
+    unsigned long ssl_error = 0;
+    unsigned char byte;
+    size_t n = 0;
+
+    ERR_clear_error();
+    if (SSL_read_ex(c->ssl, &byte, 1, &n) != 1)
+        ssl_error = ERR_peek_error();
+    ERR_clear_error();
+    return ssl_error;
+}
+
 bool peer_tls_why(struct peer_conn *c, int error, char *ret, size_t size)
 {
-    const unsigned long ssl_error = c->ssl != NULL ? bufferevent_get_openssl_error(c->bev) : 0;
+    unsigned long ssl_error;
 
-    if (ssl_error == 0)
+    if (c->ssl == NULL)
+        return false;
+    ssl_error = bufferevent_get_openssl_error(c->bev);
+    if (ERR_GET_LIB(ssl_error) != ERR_LIB_SSL && c->state == PEER_CONN_HELLO_SENT)
+        ssl_error = unread_alert(c);
+    if (ERR_GET_LIB(ssl_error) != ERR_LIB_SSL)
         return false;
     (void)tls_words(ssl_error, error, ret, size);
     return true;

@@ -1,5 +1,6 @@
 /* Clusters whose nodes speak TLS with each other, by a secret or by certificates: all that links,
  * questions and joins are for works as without. Clients are spoken to plainly here. */
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -161,6 +162,38 @@ static void secure__another_secret_is_no_secret(void **state)
     cluster_free(c);
 }
 
+/* One secret takes the place of another while the cluster works: TLS-6, TLS-14. */
+static void secure__a_secret_is_changed(void **state)
+{
+    static const char *const steps[] = {SECRET_A SECRET_B, SECRET_B SECRET_A, SECRET_B};
+    struct cluster *c = cluster_new(3, NULL);
+    char extra[700];
+
+    (void)state;
+    write_secret(c, "secret", SECRET_A);
+    plain_clients(c);
+    secret_conf(c, "secret", extra, sizeof(extra));
+    cluster_write_conf(c, "test", extra);
+    cluster_init(c);
+    cluster_start(c);
+    write_and_read(c, 1);
+    for (unsigned step = 0; step < 3; step++) {
+        write_secret(c, "secret", steps[step]);
+        for (unsigned i = 0; i < 3; i++) {
+            const unsigned n = node_log_lines(c, i, " event=reloaded ", NULL);
+
+            node_signal(c, i, SIGHUP);
+            wait_until(node_log_lines(c, i, " event=reloaded ", NULL) == n + 1, "the reload");
+        }
+        write_and_read(c, 2 + step);
+        for (unsigned i = 0; i < 3 && step < 2; i++)
+            assert_int_equal(node_log_lines(c, i, "not accepted any more", NULL), 0);
+    }
+    wait_until(node_log_lines(c, 0, "the secret that it was made with", NULL) > 0, "its end");
+    write_and_read(c, 9);
+    cluster_free(c);
+}
+
 /* By certificates, of which each names its node. */
 static void secure__by_certificates(void **state)
 {
@@ -207,6 +240,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         HARNESS_TEST(secure__by_a_secret),
         HARNESS_TEST(secure__another_secret_is_no_secret),
+        HARNESS_TEST(secure__a_secret_is_changed),
         HARNESS_TEST(secure__by_certificates),
     };
 

@@ -486,6 +486,32 @@ static void peer_tls__a_secret_is_changed(void **state)
     pair_end(&t);
 }
 
+/* TLS-14: one whose handshake had begun before the secret was changed. */
+static void peer_tls__a_secret_is_changed_meanwhile(void **state)
+{
+    static struct pair t;
+    struct tls_ctx *tls = tls_of_secrets("a");
+    struct tls_ctx *next = tls_of_secrets("b");
+    struct greeter_stats stats = {0};
+    struct raw c;
+
+    (void)state;
+    high_open(&t, tls, FAR_US);
+    raw_tls = tls;
+    raw_connect(&c, peer_net_number(t.high.net));
+    assert_false(raw_shake_hands(&c));
+    PUMP_UNTIL(&t.pump, (peer_net_greetings(t.high.net, &stats), stats.n_under_way == 1));
+    assert_int_equal(peer_net_set_tls(t.high.net, next), 0);
+    PUMP_UNTIL(&t.pump, raw_read(&c));
+    peer_net_greetings(t.high.net, &stats);
+    assert_int_equal(stats.n_done, 1);
+    assert_int_equal(t.high.n_hellos, 0);
+    raw_close(&c);
+    pair_end(&t);
+    tls_ctx_unref(tls);
+    tls_ctx_unref(next);
+}
+
 static void peer_tls__certificates_are_changed(void **state)
 {
     static struct pair t;
@@ -794,6 +820,7 @@ int main(void)
         CASE(peer_tls__half_a_handshake),
         CASE(peer_tls__nothing_is_said_before),
         CASE(peer_tls__a_secret_is_changed),
+        CASE(peer_tls__a_secret_is_changed_meanwhile),
         CASE(peer_tls__certificates_are_changed),
         CASE(peer_tls__large_frames_and_rests),
         CASE(peer_tls__frames_behind_the_hello),
