@@ -78,6 +78,12 @@ void join_port_free(struct join_port *p)
     free(p);
 }
 
+/* A stranger goes before one who has shown that he is none. */
+static bool goes_before(const struct caller *a, const struct caller *b)
+{
+    return (a->shakes != 0) != (b->shakes != 0) ? a->shakes != 0 : a->deadline_us < b->deadline_us;
+}
+
 /* The one that has been there longest makes room: a leader asks at once (PEER-6). */
 static struct caller *place_for_caller(struct join_port *p)
 {
@@ -88,7 +94,7 @@ static struct caller *place_for_caller(struct join_port *p)
 
         if (c->fd < 0)
             return c;
-        if (c->deadline_us < oldest->deadline_us)
+        if (goes_before(c, oldest))
             oldest = c;
     }
     hang_up(oldest);

@@ -244,7 +244,7 @@ static void cleanup_conn_fn(struct peer_conn **c)
     peer_conn_free(*c);
 }
 
-/* Nothing of TLS may stay behind a watermark: no event would tell of it. */
+/* Nothing of TLS may stay behind a watermark: no event would tell of it (TLS-12). */
 static void set_watermark(struct peer_conn *c, size_t bytes_max)
 {
     if (c->ssl != NULL)

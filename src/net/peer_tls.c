@@ -190,7 +190,7 @@ static void on_first_byte(struct peer_conn *c)
     char byte;
     const ssize_t n = recv(c->fd, &byte, 1, MSG_PEEK);
 
-    if (n > 0)
+    if (n > 0) /* not before: who is silent has no part of a handshake (TLS-13) */
         greet(c);
     else if (n == 0 || errno != EAGAIN)
         peer_net_lost(c, PEER_EVENT_FAILED, "closed by the other side");
@@ -260,7 +260,7 @@ static void free_copy(const void *data, size_t len, void *copy)
     free(copy);
 }
 
-/* TLS has begun with it: one chain of libevent's, which is offered as one piece. */
+/* TLS has begun with it: one chain of libevent's, which is offered as one piece (TLS-12). */
 int peer_tls_send_later(struct peer_conn *c, const void *data, size_t len)
 {
     void *copy = malloc(len);

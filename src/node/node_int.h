@@ -181,8 +181,8 @@ bool node_lacks_a_founder(const struct raft_configuration *c, raft_node_id self,
 /* tls.c: what a file says of TLS between nodes. *ret: NULL, if that is nothing; of the caller. 0 or
  * -errno with err_text(). */
 int node_peer_tls(const struct conf *conf, struct tls_ctx **ret);
-/* peer_tls.c: n->tls.peers is what links are made with from now on, also the first. 0 or -errno with
- * err_text(). */
+/* peer_tls.c: n->tls.peers is what links are made with from now on, also the first. 0 or -errno
+ * with err_text(). */
 int node_peers_take_tls(struct node *n);
 void node_peers_drop_tls(struct node *n);
 /* The same for a question to a node that is to join: counted, of the caller; NULL: plain. Any
