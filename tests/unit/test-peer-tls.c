@@ -3,7 +3,9 @@
  * behind them. That links are links over TLS, too, test-net-peer-tls says. */
 #include "test-net-util.h"
 
+#include <netinet/tcp.h>
 #include <openssl/ssl.h>
+#include <poll.h>
 #include <pthread.h>
 
 #include "base/bytes.h"
@@ -675,7 +677,7 @@ struct waiting {
     struct join_port *port;
     int stop_fds[2];
     int result;
-    unsigned n_joins;
+    _Atomic unsigned n_joins;
 };
 
 static enum join_port_end on_join(void *ctx, const struct wire_join *j, struct wire_join_reply *ret)
@@ -724,6 +726,38 @@ static int ask_to_join(const char *addr, struct tls_ctx *tls, const char *name, 
     return peer_join(&whom, &join, WAIT_US / 1000, NULL, reply);
 }
 
+/* A question in many records, which the kernel hands over all at once. */
+static void ask_in_pieces(unsigned port, struct tls_ctx *tls)
+{
+    const struct wire_join join = {.version_highest = WIRE_VERSION_HIGHEST,
+                                   .version_lowest = WIRE_VERSION_LOWEST,
+                                   .from = 5,
+                                   .node_name = "n9",
+                                   .cluster_name = "tests"};
+    cleanup_buf struct buf out = BUF_INIT;
+    struct raw c;
+    int cork = 1;
+
+    assert_int_equal(wire_join_encode(&join, &out), 0);
+    raw_connect(&c, port);
+    raw_secure(&c, tls, TLS_DIAL);
+    while (!raw_shake_hands(&c))
+        assert_int_equal(c.error, 0);
+    assert_int_equal(setsockopt(c.fd, IPPROTO_TCP, TCP_CORK, &cork, sizeof(cork)), 0);
+    for (size_t i = 0; i < out.len; i++)
+        assert_int_equal(raw_send_some(&c, out.data + i, 1), 1);
+    cork = 0;
+    assert_int_equal(setsockopt(c.fd, IPPROTO_TCP, TCP_CORK, &cork, sizeof(cork)), 0);
+    while (raw_in(&c) == 0) {
+        struct pollfd pfd = {.fd = c.fd, .events = POLLIN};
+
+        assert_false(c.eof);
+        assert_int_equal(c.error, 0);
+        assert_int_equal(poll(&pfd, 1, WAIT_US / 1000), 1);
+    }
+    raw_close(&c);
+}
+
 /* MEMBER-20, TLS-10: one that waits hears nobody without TLS, one that is silent holds nobody up,
  * and the leader tells the node that was meant alone, with the longest of configurations. */
 static void peer_tls__a_node_waits_to_be_added(void **state)
@@ -750,11 +784,13 @@ static void peer_tls__a_node_waits_to_be_added(void **state)
     assert_true(ask_to_join(addr, n1, "n3", config, &reply) < 0);
     assert_non_null(strstr(err_text(), "its certificate names node 'n2', not 'n3'"));
     assert_int_equal(w.n_joins, 0);
+    ask_in_pieces(port, n1);
+    assert_int_equal(w.n_joins, 1);
     assert_int_equal(ask_to_join(addr, n1, "n2", config, &reply), 0);
     assert_int_equal(reply.incarnation, 4711);
     assert_int_equal(pthread_join(w.thread, NULL), 0);
     assert_int_equal(w.result, JOIN_PORT_JOINED);
-    assert_int_equal(w.n_joins, 1);
+    assert_int_equal(w.n_joins, 2);
     raw_close(&silent);
     join_port_free(w.port);
     (void)close(w.stop_fds[0]);
