@@ -17,12 +17,14 @@ frame_PARTS = $(call tests,fuzz/fuzz-frame) $(call objects,wire base)
 frame_FLAGS = -max_len=4096
 request_PARTS = $(call tests,fuzz/fuzz-request) $(call objects,wire base)
 request_FLAGS = -max_len=4096
-reply_PARTS = $(call tests,fuzz/fuzz-reply) $(call objects,client base)
+reply_PARTS = $(call tests,fuzz/fuzz-reply) $(call objects,client tls base)
 reply_FLAGS = -max_len=4096
 conf_PARTS = $(call tests,fuzz/fuzz-conf) $(call objects,conf raft base)
 conf_FLAGS = -max_len=4096
 http_PARTS = $(call tests,fuzz/fuzz-http) $(OUT)/src/http/request.o $(call objects,base)
 http_FLAGS = -max_len=1024
+tls_PARTS = $(call tests,fuzz/fuzz-tls) $(call objects,tls base)
+tls_FLAGS = -max_len=4096
 config_PARTS = $(call tests,fuzz/fuzz-config) $(call objects,raft wire base)
 config_FLAGS = -max_len=700
 log_PARTS = $(call tests,fuzz/fuzz-log fuzz/log-damage fuzz/steps unit/fake-disk unit/store-model) \

@@ -10,6 +10,7 @@
 #include "base/limits.h"
 #include "fake-certs.h"
 #include "net/client_port.h"
+#include "net/net_int.h"
 #include "temp-folder.h"
 
 #define RECORD_BYTES 16384u
@@ -837,8 +838,39 @@ static void new_keys(struct client *c, int kind)
     assert_int_equal(SSL_do_handshake(c->ssl), 1);
 }
 
-/* What is behind them is read, though OpenSSL asks to be called again for each, as if there were
- * nothing; and they are answered with what is said next. */
+/* Where one read of the socket ends with them OpenSSL asks to be called again, as if there were
+ * nothing. What it reads at once is a record of the largest size and some bytes: one of these lengths
+ * ends there. */
+static void net_tls__new_keys_at_the_end_of_a_read(void **state)
+{
+    static const struct client_port_conf whole = {0};
+    const size_t around = 22; /* of a record: header, type and tag */
+    char text[RECORD_BYTES];
+    struct host *h = *state;
+    struct client c;
+
+    memset(text, 'x', sizeof(text));
+    host_open(h, &whole);
+    client_connect(h, &c);
+    net_socket_nodelay(c.raw.fd); /* all of it is there before any of it is read */
+    for (size_t at_once = 16700; at_once < 16730; at_once++) {
+        const unsigned n_lines = h->n_lines;
+        const size_t first = 16000 - around;
+        const size_t second = at_once - 16000 - around - (around + 5);
+
+        client_send(&c, text, first);
+        text[second - 1] = '\n';
+        client_send(&c, text, second);
+        text[second - 1] = 'x';
+        new_keys(&c, SSL_KEY_UPDATE_NOT_REQUESTED);
+        client_say(&c, "behind\n");
+        PUMP_UNTIL(&h->pump, h->n_lines == n_lines + 2);
+    }
+    client_close(&c);
+    host_close(h);
+}
+
+/* What is behind them is read, and they are answered with what is said next. */
 static void net_tls__new_keys(void **state)
 {
     struct host *h = *state;
@@ -994,6 +1026,7 @@ int main(void)
         CASE(net_tls__the_last_line_arrives),
         CASE(net_tls__rubbish_behind_the_handshake),
         CASE(net_tls__new_keys),
+        CASE(net_tls__new_keys_at_the_end_of_a_read),
         CASE(net_tls__new_keys_over_and_over),
         CASE(net_tls__freed_while_hands_are_shaken),
         CASE(net_tls__quiesced_while_hands_are_shaken),
