@@ -141,6 +141,9 @@ static void refusal_words(const struct node *n, const char *peer, const struct p
     case WIRE_REFUSED_REMOVED:
         (void)snprintf(ret_text, size, "%s was removed from the cluster", refused);
         return;
+    case WIRE_REFUSED_NAME:
+        (void)snprintf(ret_text, size, "the certificate of %s names another node", refused);
+        return;
     case WIRE_REFUSED_NOT:
     case WIRE_REFUSED_VERSION:
     case WIRE_REFUSED_BUSY:

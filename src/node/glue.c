@@ -125,6 +125,7 @@ static int join(void *ctx, const struct engine_join *j, uint64_t *ret_incarnatio
                                  .config = j->config,
                                  .config_len = j->len};
     struct wire_join_reply reply = {0};
+    struct tls_ctx *tls;
     int rc;
 
     memcpy(question.founding_id, identity_get(n->dir)->cluster_id, sizeof(question.founding_id));
@@ -132,7 +133,10 @@ static int join(void *ctx, const struct engine_join *j, uint64_t *ret_incarnatio
     (void)snprintf(question.cluster_name, sizeof(question.cluster_name), "%s",
                    n->conf->cluster_name);
     (void)snprintf(question.node_name, sizeof(question.node_name), "%s", j->name);
-    rc = peer_join(j->peer_addr, &question, PEER_JOIN_MS, &n->closes, &reply);
+    tls = node_joins_tls(n);
+    rc = peer_join(&(struct peer_whom){.addr = j->peer_addr, .tls = tls, .name = j->name},
+                   &question, PEER_JOIN_MS, &n->closes, &reply);
+    tls_ctx_unref(tls);
     if (rc != 0)
         return err_say(rc, "'%s' at %s does not answer: %s; is `ridd --join` running there?",
                        j->name, j->peer_addr, err_text());

@@ -325,13 +325,15 @@ static int open_ports(struct node *n)
     struct client_port_conf client_conf;
     struct peer_net_ops peer_ops;
     struct peer_net_conf peer_conf = {
-        .self = n->id, .incarnation = n->incarnation, .seed = seed_fresh()};
+        .self = n->id, .incarnation = n->incarnation, .seed = seed_fresh(), .tls = n->tls.peers};
     int rc;
 
     node_fill_peer_ops(n, &peer_ops);
     node_about(n->conf, &peer_conf.about);
     memcpy(peer_conf.cluster_id, identity_get(n->dir)->cluster_id, sizeof(peer_conf.cluster_id));
     rc = peer_net_new(n->base, n->self->peer_addr, &peer_conf, &peer_ops, &n->peer_net);
+    if (rc == 0)
+        rc = node_peers_take_tls(n);
     if (rc != 0)
         return rc;
     raise_fd_limit(n->conf);
@@ -553,6 +555,7 @@ static void close_node(struct node *n)
     node_room_free(n->room);
     node_clocks_end(n);
     node_access_end(n);
+    node_peers_drop_tls(n);
     node_tls_end(n);
     hold_all_signals();
     for (size_t i = 0; i < sizeof(n->signals) / sizeof(n->signals[0]); i++)

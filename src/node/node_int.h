@@ -154,8 +154,9 @@ struct node {
         uint64_t n_auth_failed;
     } access;
     struct node_tls tls;
-    atomic_bool closes; /* nobody waits for a node that is told that it is added */
-    bool peers_full;    /* a peer could not be recorded, and none was since */
+    struct tls_ctx *joins_tls; /* counted; of peers, for the thread that asks: node_joins_tls() */
+    atomic_bool closes;        /* nobody waits for a node that is told that it is added */
+    bool peers_full;           /* a peer could not be recorded, and none was since */
     unsigned n_abouts;
     struct peer_about abouts[RAFT_SERVERS_MAX]; /* what peers said when they were let in */
     struct peer_lines peer_lines;
@@ -172,7 +173,7 @@ struct node {
 
 /* ask_peers.c: whether the node may be made. cluster_id becomes first_id where the peers belong to
  * a cluster that an earlier version made. 0 or an exit code; then it has been said why. */
-int node_ask_peers(const struct conf *conf, const unsigned char first_id[16],
+int node_ask_peers(const struct conf *conf, struct tls_ctx *tls, const unsigned char first_id[16],
                    unsigned char cluster_id[16]);
 
 /* admit.c, as peer_net_ops.on_hello. Ends the process when it cannot be recorded who came, unless
@@ -187,6 +188,17 @@ enum wire_refusal node_judge(const struct raft_server *server,
 /* Whether there is a founder in c whose incarnation this node has not been told by anybody. */
 bool node_lacks_a_founder(const struct raft_configuration *c, raft_node_id self,
                           const struct identity_dir *dir);
+
+/* tls.c: what a file says of TLS between nodes. *ret: NULL, if that is nothing; of the caller. 0 or
+ * -errno with err_text(). */
+int node_peer_tls(const struct conf *conf, struct tls_ctx **ret);
+/* peer_tls.c: n->tls.peers is what links are made with from now on, also the first. 0 or -errno
+ * with err_text(). */
+int node_peers_take_tls(struct node *n);
+void node_peers_drop_tls(struct node *n);
+/* The same for a question to a node that is to join: counted, of the caller; NULL: plain. Any
+ * thread. */
+struct tls_ctx *node_joins_tls(const struct node *n);
 
 /* join.c, as peer_net_ops.on_join: a leader that lost the answer asks the node again, which runs by
  * now. */

@@ -91,6 +91,7 @@ static void take(struct node *n, struct conf *fresh)
     node_client_conf(n, &limits);
     client_port_set_conf(n->client_port, &limits);
     client_port_set_tls(n->client_port, n->tls.clients);
+    (void)node_peers_take_tls(n); /* of the kind that it was, and so nothing is to be made */
     engine_set_rounds(n->engine, fresh->rounds_max);
     if (n->phase == NODE_RUNNING)
         engine_set_lease(n->engine, fresh->lease_us);

@@ -54,6 +54,24 @@ static int make_clients(const struct conf *c, const struct tls_secrets *secrets,
     return conf_has_client_tls(c) ? tls_ctx_new(&conf, &m->clients) : 0;
 }
 
+int node_peer_tls(const struct conf *conf, struct tls_ctx **ret)
+{
+    const bool has_secrets = conf->security.secret_file[0] != '\0';
+    struct tls_secrets secrets = {0};
+    struct made m = {0};
+    int rc = 0;
+
+    if (has_secrets)
+        rc = tls_secrets_read(conf->security.secret_file, &secrets);
+    if (rc == 0)
+        rc = make_peers(conf, has_secrets ? &secrets : NULL, &m);
+    tls_secrets_wipe(&secrets);
+    if (rc != 0)
+        return err_trace(rc);
+    *ret = m.peers;
+    return 0;
+}
+
 /* All files, or nothing. 0 or -errno with err_text(), which names the file. */
 static int make(const struct conf *conf, struct made *ret)
 {
