@@ -1272,6 +1272,9 @@ static_assert(CTL_KEYS_WRITES <= SESSION_ANSWERS_MAX, "what is under way can be 
 #define BUNDLE_JOURNAL_LINES     "5000"
 #define BUNDLE_JOURNAL_MS        10000u
 #define BUNDLE_JOURNAL_BYTES_MAX (4u << 20)
+/* In its copy of the configuration a word of so many hexadecimal digits is left out, whatever it
+ * is: half of what the least secret has (TLS_SECRET_BYTES_MIN). */
+#define BUNDLE_HEX_DIGITS_MAX 32u
 /* `bench`: what one process can drive; more is a mistake. In flight as many as a client of libridd
  * keeps at one node. Values as large as the store takes them, with quotes around; keys as many as
  * are removed again within seconds. */
