@@ -1105,6 +1105,10 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 #define CONF_MAP_BYTES_MAX     (sizeof(size_t) > 4 ? (uint64_t)1 << 40 : (uint64_t)1 << 30)
 /* For "did you mean": a longer word is like none. */
 #define CONF_WORD_BYTES_MAX 64u
+/* So many hexadecimal digits in a row are half of what the least secret has (TLS_SECRET_BYTES_MIN):
+ * they are left out of what is said of [security] and [access], and of a bundle's copy of the file,
+ * whatever they are. */
+#define CONF_HEX_DIGITS_MAX 32u
 /* A host name in full (RFC 1035); a longer one is a problem. */
 #define HOST_BYTES_MAX 253u
 
@@ -1272,9 +1276,6 @@ static_assert(CTL_KEYS_WRITES <= SESSION_ANSWERS_MAX, "what is under way can be 
 #define BUNDLE_JOURNAL_LINES     "5000"
 #define BUNDLE_JOURNAL_MS        10000u
 #define BUNDLE_JOURNAL_BYTES_MAX (4u << 20)
-/* In its copy of the configuration a word of so many hexadecimal digits is left out, whatever it
- * is: half of what the least secret has (TLS_SECRET_BYTES_MIN). */
-#define BUNDLE_HEX_DIGITS_MAX 32u
 /* `bench`: what one process can drive; more is a mistake. In flight as many as a client of libridd
  * keeps at one node. Values as large as the store takes them, with quotes around; keys as many as
  * are removed again within seconds. */

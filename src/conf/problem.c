@@ -15,6 +15,7 @@ void conf_problem_add(struct reading *rd, unsigned line, const char *format, ...
     struct conf_problem *p;
     va_list ap;
 
+    rd->security_unclear |= rd->section == CONF_SECURITY && line == rd->line;
     if (rd->problems_cut)
         return;
     if (ps->list == NULL) {
@@ -36,6 +37,24 @@ void conf_problem_add(struct reading *rd, unsigned line, const char *format, ...
     va_start(ap, format);
     (void)vsnprintf(p->text, sizeof(p->text), format, ap);
     va_end(ap);
+}
+
+const char *conf_without_digits(char *text)
+{
+    static const char instead[] = "(left out)";
+
+    for (char *s = text; *s != '\0';) {
+        const size_t n = strspn(s, "0123456789abcdefABCDEF");
+
+        if (n >= CONF_HEX_DIGITS_MAX) {
+            memcpy(s, instead, sizeof(instead) - 1);
+            memmove(s + sizeof(instead) - 1, s + n, strlen(s + n) + 1);
+            s += sizeof(instead) - 1;
+        } else {
+            s += n > 0 ? n : 1;
+        }
+    }
+    return text;
 }
 
 /* "; known: a, b, c" */

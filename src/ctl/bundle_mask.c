@@ -58,7 +58,7 @@ static bool is_secret_word(const char *word, size_t len)
 
     while (n < len && isxdigit((unsigned char)word[n]))
         n++;
-    return n == len && len >= BUNDLE_HEX_DIGITS_MAX;
+    return n == len && len >= CONF_HEX_DIGITS_MAX;
 }
 
 static int add_value(const char *value, size_t len, struct buf *out)
