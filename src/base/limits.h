@@ -1133,6 +1133,10 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 #define CONF_MAP_BYTES_MAX     (sizeof(size_t) > 4 ? (uint64_t)1 << 40 : (uint64_t)1 << 30)
 /* For "did you mean": a longer word is like none. */
 #define CONF_WORD_BYTES_MAX 64u
+/* So many hexadecimal digits in a row are half of what the least secret has (TLS_SECRET_BYTES_MIN):
+ * they are left out of what is said of [security] and [access], and of a bundle's copy of the file,
+ * whatever they are. */
+#define CONF_HEX_DIGITS_MAX 32u
 /* A host name in full (RFC 1035); a longer one is a problem. */
 #define HOST_BYTES_MAX 253u
 
