@@ -1167,9 +1167,14 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 #define CALL_OUT_BYTES_LOW (64u << 10)
 /* Descriptors that one turn looks at; the others are looked at in the next. */
 #define CALL_EVENTS_MAX 64
+/* What one call asks the kernel for at least; twice as much as long as a line goes on. */
+#define CALL_READ_BYTES 4096u
 /* What one connection may read in one turn of ridd_process(); the rest comes in the next, so that
  * nobody's callbacks wait for one server. */
 #define CALL_TURN_BYTES (256u << 10)
+/* A token that is sent: ours have 69 bytes (TLS_TOKEN_TEXT_BYTES), others' may be made elsewhere. A
+ * longer one is RIDD_INVALID. */
+#define CALL_TOKEN_BYTES_MAX 256u
 /* Numbers of a write session that may be under way at once: so many answers the servers keep for
  * each client. Further writes wait for the lowest to be answered. */
 #define CALL_SESSION_WINDOW 128u
