@@ -1051,6 +1051,8 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 #define TLS_SECRET_FILE_BYTES_MAX 8192u
 /* "ridd_" and 32 bytes in hexadecimal. */
 #define TLS_TOKEN_TEXT_BYTES 69u
+/* SHA-256, which is what is kept of a token. */
+#define TLS_TOKEN_HASH_BYTES 32u
 /* Paths in [security], as CONF_DATA_DIR_BYTES_MAX. */
 #define TLS_FILE_BYTES_MAX 180u
 /* Names of a certificate: one of them, and all together; what does not fit is no name. */
@@ -1189,6 +1191,9 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 #define CALL_LATENCY_SHARE 8u
 
 /* ---- ridctl ---- */
+
+/* The line of a client's secret: its name, which it is of, and 64 digits. */
+#define CTL_SECRET_LINE_SIZE 256u
 
 /* ridctl waits for so long for an answer on the socket of this host's node, then it asks by TCP. */
 #define CTL_LOCAL_MS 1000u

@@ -34,7 +34,7 @@ static const struct {
     {RIDD_KEY_NOT_FOUND, CTL_EXIT_NO_KEY, "--create would make it: 'ridctl cas --help'"},
     {RIDD_PRECONDITION_FAILED, CTL_EXIT_PRECONDITION, "read it and decide again: 'ridctl get KEY'"},
     {RIDD_DENIED, CTL_EXIT_DENIED,
-     "'id' shows your groups; --endpoints HOST:PORT asks by TCP: 'ridctl explain denied'"},
+     "who you are there and what that may do: 'ridctl explain denied'"},
     {RIDD_OTHER_ERROR, CTL_EXIT_AGAIN,
      "this ridctl does not know that error: is it older than the node? 'ridctl --version'"},
     {RIDD_UNREACHABLE, CTL_EXIT_NOBODY, "is ridd running there? try 'ridctl status'"},

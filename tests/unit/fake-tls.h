@@ -28,4 +28,15 @@ void fake_secret(const char *folder, const char *name);
 void fake_secret_of(const char *folder, const char *name, const char *cluster, const char *client,
                     const char *client_file);
 
+/* A front of TLS before a server that has none, on a thread of its own: what it is sent goes to
+ * `to` ("127.0.0.1:PORT") in the open. A line that begins with a request `auth` it answers by
+ * itself. */
+struct fake_front;
+struct fake_front *fake_front_start(struct tls_ctx *ctx, const char *to);
+const char *fake_front_address(const struct fake_front *f);
+/* Handshakes that were done, and tokens that were said. */
+unsigned fake_front_n_shaken(struct fake_front *f);
+unsigned fake_front_n_tokens(struct fake_front *f);
+void fake_front_stop(struct fake_front *f);
+
 #endif
