@@ -187,7 +187,7 @@ static void finish_http(struct reading *rd)
 }
 
 /* What conf_print() makes of a line must be read back: it has blanks that the file may lack, and
- * addresses in their one spelling. */
+ * addresses in their one spelling (CONF-3). */
 static void check_printed(struct reading *rd, unsigned line, const char *text)
 {
     if (strlen(text) > CONF_LINE_BYTES_MAX)

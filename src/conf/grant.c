@@ -67,6 +67,7 @@ static bool take_hash(char *who)
 
 static const char *take_who(struct word w, struct conf_grant *g)
 {
+    rid_assert(g->kind != CONF_GRANT_ANY);
     if (w.len == 0)
         return "names nobody: any alone is followed by no name";
     if (w.len >= sizeof(g->who))
@@ -88,7 +89,7 @@ static const char *take_who(struct word w, struct conf_grant *g)
     case CONF_GRANT_KINDS:
         break;
     }
-    rid_assert(false);
+    return NULL;
 }
 
 static const char *take_prefix(struct word w, struct conf_grant *g)
@@ -102,7 +103,7 @@ static const char *take_prefix(struct word w, struct conf_grant *g)
     g->has_prefix = true;
     if (!is_printable(g->prefix))
         return "has a prefix that cannot be printed";
-    /* Status, members and snapshots tell of every key. */
+    /* Status, members and snapshots tell of every key (ACCESS-7). */
     if (g->role == CONF_ROLE_ADMIN)
         return "has a prefix, and an administrator sees everything";
     return NULL;
@@ -151,7 +152,8 @@ void conf_add_grant(struct reading *rd, const struct conf_grant *g)
             conf_problem_add(rd, g->line, "'%s' stands twice, first on line %u", g->name, h->line);
             return;
         }
-        /* Whoever takes one of them out believes that the token is worth nothing any more. */
+        /* Whoever takes one of them out believes that the token is worth nothing any more
+         * (ACCESS-7). */
         if (g->kind == CONF_GRANT_TOKEN && h->kind == CONF_GRANT_TOKEN &&
             strcmp(h->who, g->who) == 0) {
             conf_problem_add(rd, g->line, "'%s' has the token of '%s' on line %u", g->name, h->name,
@@ -184,7 +186,8 @@ bool conf_grant_equal(const struct conf_grant *a, const struct conf_grant *b)
            strcmp(a->prefix, b->prefix) == 0;
 }
 
-/* Users and groups are of the local socket: a line that names one says nothing of TCP. */
+/* A line that could name who comes by TCP makes it that all who do are asked (CONF-4). Users and
+ * groups are of the local socket: one that names these says nothing of TCP. */
 bool conf_asks_who(const struct conf *c)
 {
     bool asks = conf_has_client_tls(c);

@@ -52,7 +52,6 @@ static void unknown_key(struct reading *rd, const char *name)
     const char *section = conf_section_names[rd->section];
 
     (void)log_esc(esc, sizeof(esc), name, strlen(name));
-    rd->security_unclear |= rd->section == CONF_SECURITY;
     for (size_t i = 0; i < CONF_N_KEYS; i++) {
         if (conf_keys[i].section == rd->section)
             names[n++] = conf_keys[i].name;
@@ -129,6 +128,7 @@ static const char *take_text(struct conf *c, const struct conf_key *k, const cha
         break;
     }
     rid_assert(false);
+    return NULL;
 }
 
 static bool take_level(struct reading *rd, const struct conf_key *k, const char *value)

@@ -15,6 +15,7 @@ void conf_problem_add(struct reading *rd, unsigned line, const char *format, ...
     struct conf_problem *p;
     va_list ap;
 
+    rd->security_unclear |= rd->section == CONF_SECURITY && line == rd->line;
     if (rd->problems_cut)
         return;
     if (ps->list == NULL) {

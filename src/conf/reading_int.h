@@ -23,7 +23,7 @@ struct reading {
     bool section_meant[CONF_N_SECTIONS]; /* an unknown header is near it */
     bool peers_any;                      /* [peers] has a line, right or wrong */
     bool grants_cut;                     /* CONF_GRANTS_MAX was passed */
-    bool security_unclear;               /* [security] has a line that is no key */
+    bool security_unclear;               /* a problem was noted while [security] was read */
     char id[NODE_NAME_BYTES_MAX + 1];
 };
 

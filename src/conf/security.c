@@ -33,16 +33,6 @@ static unsigned line_of(const struct reading *rd, const char *name)
     return rd->key_lines[key_of(name) - conf_keys];
 }
 
-/* Of what could not be read nobody knows what it says. */
-static bool is_understood(const struct reading *rd)
-{
-    bool good = !rd->section_meant[CONF_SECURITY] && !rd->security_unclear;
-
-    for (size_t i = 0; i < CONF_N_KEYS; i++)
-        good &= conf_keys[i].section != CONF_SECURITY || !rd->key_bad[i];
-    return good;
-}
-
 /* A file that is given without another of its group. */
 static void check_group(struct reading *rd, const struct group *g)
 {
@@ -111,20 +101,24 @@ static void check_peers(struct reading *rd)
                          log_esc(esc, sizeof(esc), first->peer_addr, strlen(first->peer_addr)));
 }
 
-/* Written tls:// or https://: there must be something to speak it with. */
+/* Written tls:// or https://: there must be something to speak it with (CONF-2). */
 static void check_scheme(struct reading *rd, unsigned line, const struct conf_schemes *s,
                          enum conf_scheme scheme, const char *addr)
 {
+    char text[ADDRESS_BYTES_MAX + 16];
     char esc[LOG_ESC_BUF];
 
-    if (scheme == CONF_SCHEME_TLS && !conf_has_client_tls(rd->c))
-        conf_problem_add(rd, line, "%s%s needs secret_file or client_cert in [security]", s->tls,
-                         log_esc(esc, sizeof(esc), addr, strlen(addr)));
+    if (scheme != CONF_SCHEME_TLS || conf_has_client_tls(rd->c))
+        return;
+    (void)snprintf(text, sizeof(text), "%s%s", s->tls, addr);
+    conf_problem_add(rd, line, "%s needs secret_file or client_cert in [security]",
+                     log_esc(esc, sizeof(esc), text, strlen(text)));
 }
 
 /* What HTTP tells goes over the network in plain text, and nobody is asked who they are: on this
  * host alone (HTTP-1). */
-static void check_http(struct reading *rd, unsigned line, const char *addr, enum conf_scheme scheme)
+static void check_http(struct reading *rd, unsigned line, const char *key, const char *addr,
+                       enum conf_scheme scheme)
 {
     char esc[LOG_ESC_BUF];
 
@@ -134,9 +128,9 @@ static void check_http(struct reading *rd, unsigned line, const char *addr, enum
     if (conf_is_tls(rd->c, scheme) || conf_address_is_loopback(addr))
         return;
     conf_problem_add(rd, line,
-                     "%s is not of loopback (127.0.0.1, [::1], localhost), and HTTP is answered "
+                     "%s%s is not of loopback (127.0.0.1, [::1], localhost), and HTTP is answered "
                      "there by TLS alone: see [http] in ridd.conf(5)",
-                     log_esc(esc, sizeof(esc), addr, strlen(addr)));
+                     key, log_esc(esc, sizeof(esc), addr, strlen(addr)));
 }
 
 static void check_addresses(struct reading *rd)
@@ -147,9 +141,10 @@ static void check_addresses(struct reading *rd)
         const struct conf_peer *p = &c->peers[i];
 
         check_scheme(rd, p->line, &conf_client_schemes, p->client_scheme, p->client_addr);
-        check_http(rd, p->line, p->http_addr, p->http_scheme);
+        check_http(rd, p->line, "", p->http_addr, p->http_scheme);
     }
-    check_http(rd, rd->key_lines[conf_key_at(CONF_HTTP, "address")], c->http_addr, c->http_scheme);
+    check_http(rd, rd->key_lines[conf_key_at(CONF_HTTP, "address")], "address = ", c->http_addr,
+               c->http_scheme);
     for (unsigned i = 0; i < c->n_listen; i++)
         check_scheme(rd, rd->key_lines[conf_key_at(CONF_NODE, "listen")], &conf_client_schemes,
                      c->listen[i].scheme, c->listen[i].addr);
@@ -157,7 +152,8 @@ static void check_addresses(struct reading *rd)
 
 void conf_finish_security(struct reading *rd)
 {
-    if (!is_understood(rd))
+    /* Of what was not understood nobody knows what it says. */
+    if (rd->section_meant[CONF_SECURITY] || rd->security_unclear)
         return;
     check_keys(rd);
     check_peers(rd);

@@ -59,7 +59,8 @@ CASE(daemon__check_config_prints_all_problems)
         "[cluster]\nnam = x\n[peers]\nn1 = 127.0.0.1\n n2 = 127.0.0.1:1 127.0.0.1:2\n"
         "[node]\ndata_dir = /x\nlog_level = loud\n[raft]\nheartbeat_ms = 0\n";
     static const char twice[] = "[cluster]\nname = x\n[peers]\nn1 = 127.0.0.1:71 127.0.0.1:72\n"
-                                "n2 = [::ffff:127.0.0.1]:71 127.0.0.2:72\n[node]\ndata_dir = /x\n";
+                                "n2 = [::ffff:127.0.0.1]:71 127.0.0.2:72\n[node]\ndata_dir = /x\n"
+                                "[security]\ninsecure = yes\n";
     static const char even[] = "[cluster]\nname = x\n[peers]\nn1 = 127.0.0.1:71 127.0.0.1:72\n"
                                "n2 = 127.0.0.2:71 127.0.0.2:72\n[node]\ndata_dir = /x\n";
     struct cluster *c = cluster_new(1, NULL);

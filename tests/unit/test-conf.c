@@ -92,6 +92,28 @@ static char *printed(const struct conf *c)
     return text;
 }
 
+static void assert_security_equal(const struct conf_security *a, const struct conf_security *b)
+{
+    assert_string_equal(a->secret_file, b->secret_file);
+    assert_string_equal(a->peer_cert, b->peer_cert);
+    assert_string_equal(a->peer_key, b->peer_key);
+    assert_string_equal(a->peer_ca, b->peer_ca);
+    assert_string_equal(a->client_cert, b->client_cert);
+    assert_string_equal(a->client_key, b->client_key);
+    assert_string_equal(a->client_ca, b->client_ca);
+    assert_int_equal(a->insecure, b->insecure);
+}
+
+static void assert_grant_equal(const struct conf_grant *a, const struct conf_grant *b)
+{
+    assert_string_equal(a->name, b->name);
+    assert_int_equal(a->role, b->role);
+    assert_int_equal(a->kind, b->kind);
+    assert_string_equal(a->who, b->who);
+    assert_int_equal(a->has_prefix, b->has_prefix);
+    assert_string_equal(a->prefix, b->prefix);
+}
+
 static void assert_conf_equal(const struct conf *a, const struct conf *b)
 {
     assert_string_equal(a->cluster_name, b->cluster_name);
@@ -102,7 +124,19 @@ static void assert_conf_equal(const struct conf *a, const struct conf *b)
         assert_string_equal(a->peers[i].peer_addr, b->peers[i].peer_addr);
         assert_string_equal(a->peers[i].client_addr, b->peers[i].client_addr);
         assert_string_equal(a->peers[i].http_addr, b->peers[i].http_addr);
+        assert_int_equal(a->peers[i].client_scheme, b->peers[i].client_scheme);
+        assert_int_equal(a->peers[i].http_scheme, b->peers[i].http_scheme);
     }
+    assert_security_equal(&a->security, &b->security);
+    assert_int_equal(a->n_grants, b->n_grants);
+    for (unsigned i = 0; i < a->n_grants; i++)
+        assert_grant_equal(&a->grants[i], &b->grants[i]);
+    assert_int_equal(a->n_listen, b->n_listen);
+    for (unsigned i = 0; i < a->n_listen; i++) {
+        assert_string_equal(a->listen[i].addr, b->listen[i].addr);
+        assert_int_equal(a->listen[i].scheme, b->listen[i].scheme);
+    }
+    assert_int_equal(a->http_scheme, b->http_scheme);
     assert_int_equal(a->self != NULL ? a->self - a->peers : -1,
                      b->self != NULL ? b->self - b->peers : -1);
     assert_string_equal(a->data_dir, b->data_dir);
@@ -352,7 +386,7 @@ static const struct {
     {GOOD "[http]\naddress = 0.0.0.0:80\n",
      "f:6: address = '0.0.0.0:80' cannot be dialled by others: write the address they reach\n"},
     {GOOD "[http]\naddress = example.org:80\nhosts = a:80\n",
-     "f:6: 'example.org:80' " PLAIN_HTTP
+     "f:6: address = 'example.org:80' " PLAIN_HTTP
      "f:7: hosts = 'a:80' is not a list of names: they have A-Z a-z 0-9 . _ -, no port, and ',' "
      "between them\n"},
     {GOOD "[http]\nhosts = a,,b\n", "f:6: hosts = 'a,,b' has a name that is empty\n"},
@@ -599,6 +633,492 @@ static void conf__access_lists(void **state)
            "f:6: unknown key 'unix_rea' in [access]; did you mean 'unix_read'?\n");
 }
 
+/* ---- what makes it safe ---- */
+
+#define LOCAL  CLUSTER "[peers]\nn1 = 127.0.0.1:1 [::1]:2\n" /* 4 lines */
+#define BEYOND CLUSTER "[peers]\nn1 = 10.0.0.1:1 10.0.0.1:2\n"
+#define SECRET "[security]\nsecret_file = /s\n"
+#define SAY_HOW                                                                                    \
+    " is not of loopback, and [security] does not say how nodes know each other: give "            \
+    "secret_file (make one with `ridd --make-secret FILE`), or peer_cert, peer_key and peer_ca, "  \
+    "or insecure = yes\n"
+#define PEER_CERTS "peer_cert = /c\npeer_key = /k\npeer_ca = /a\n"
+
+struct row {
+    const char *file;
+    const char *problems;
+};
+
+static void expect_rows(const struct row *rows, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        expect_n(rows[i].file, strlen(rows[i].file), rows[i].problems);
+}
+
+/* Beyond loopback a file says how nodes know each other, or that they do not (CONF-1). */
+static void conf__peers_beyond_loopback_need_security(void **state)
+{
+    static const struct row rows[] = {
+        {LOCAL, ""},
+        {CLUSTER "[peers]\nn1 = LocalHost:1 10.0.0.1:2\nn2 = 127.9.0.1:1 host:2\n"
+                 "n3 = [0:0::1]:1 host:3\n",
+         ""},
+        {BEYOND SECRET, ""},
+        {BEYOND "[security]\n" PEER_CERTS, ""},
+        {BEYOND PLAIN, ""},
+        {LOCAL PLAIN, ""},
+        {BEYOND, "f:4: '10.0.0.1:1'" SAY_HOW},
+        {BEYOND "[security]\n", "f:4: '10.0.0.1:1'" SAY_HOW},
+        {BEYOND "[security]\ninsecure = no\nsecret_file = none\n", "f:4: '10.0.0.1:1'" SAY_HOW},
+        /* That of clients says nothing of nodes. */
+        {BEYOND "[security]\nclient_cert = /c\nclient_key = /k\n", "f:4: '10.0.0.1:1'" SAY_HOW},
+        /* The first of the file, by whatever name; one problem is enough. */
+        {CLUSTER "[peers]\nn3 = 127.0.0.1:1 a:2\nn2 = B:1 b:2\nn1 = 10.0.0.1:1 c:2\n",
+         "f:5: 'b:1'" SAY_HOW},
+        {CLUSTER "[peers]\nn1 = [::1]:1 [::1]:2\nn2 = [fe80::1%eth0]:1 [::1]:3\n",
+         "f:5: '[fe80::1%eth0]:1'" SAY_HOW},
+        {CLUSTER "[peers]\nn1 = localhost.example.org:1 [::1]:2\n",
+         "f:4: 'localhost.example.org:1'" SAY_HOW},
+        {CLUSTER "[peers]\nn1 = [::ffff:127.0.0.1]:1 [::1]:2\n",
+         "f:4: '[::ffff:127.0.0.1]:1'" SAY_HOW},
+        /* A name that is long leaves room for what is to be done. */
+        {CLUSTER "[peers]\nn1 = " Z50 Z50 "a:1 [::1]:2\n",
+         "f:4: '" Z50 "01234567890123...'" SAY_HOW},
+        /* Of what was not understood nobody knows what it says. */
+        {BEYOND "[security]\nsecret_file = s\n",
+         "f:6: secret_file = 's' is neither an absolute path, nor credential:NAME, nor none\n"},
+        {BEYOND "[security]\nsecret_fil = /s\n",
+         "f:6: unknown key 'secret_fil' in [security]; did you mean 'secret_file'?\n"},
+        {BEYOND "[security]\n secret_file = /s\n",
+         "f:6: indented line 'secret_file = /s'; keys and headers start in the first column\n"},
+        {BEYOND "[secrity]\nsecret_file = /s\n",
+         "f:5: unknown section ['secrity']; did you mean 'security'?\n"},
+        /* One of the two lines is a mistake. */
+        {BEYOND SECRET "insecure = yes\n",
+         "f:7: insecure = yes says that nothing is encrypted, and "
+         "secret_file says otherwise\n"},
+        {LOCAL "[security]\ninsecure = yes\n" PEER_CERTS,
+         "f:6: insecure = yes says that nothing is encrypted, and peer_cert says otherwise\n"},
+        {BEYOND "[security]\ninsecure = yes\nclient_cert = /c\nclient_key = /k\n", ""},
+        {BEYOND "[security]\ninsecure = 1\n", "f:6: insecure = '1' is neither yes nor no\n"},
+        {BEYOND "[security]\ninsecure = Yes\n", "f:6: insecure = 'Yes' is neither yes nor no\n"},
+    };
+
+    (void)state;
+    expect_rows(rows, sizeof(rows) / sizeof(rows[0]));
+}
+
+static void conf__files_of_security(void **state)
+{
+    static const struct row rows[] = {
+        {LOCAL
+         "[security]\nsecret_file = /a b/c\npeer_cert = none\nclient_ca = credential:ca.pem\n",
+         ""},
+        {LOCAL "[security]\nsecret_file = credential:a/b\npeer_cert = credential:\n"
+               "peer_key = credential:..\npeer_ca = Credential:x\nclient_cert = file:/x\n"
+               "client_key =\nclient_ca = /a/%n\n",
+         "f:6: secret_file = 'credential:a/b' names no file behind credential:, which is one name "
+         "without '/'\n"
+         "f:7: peer_cert = 'credential:' names no file behind credential:, which is one name "
+         "without '/'\n"
+         "f:8: peer_key = 'credential:..' names no file behind credential:, which is one name "
+         "without '/'\n"
+         "f:9: peer_ca = 'Credential:x' is neither an absolute path, nor credential:NAME, nor "
+         "none\n"
+         "f:10: client_cert = 'file:/x' is neither an absolute path, nor credential:NAME, nor "
+         "none\n"
+         "f:11: key 'client_key' has no value\n"
+         "f:12: client_ca = '/a/%n' holds a '%' that is not %i, the only one replaced\n"},
+        {LOCAL "[security]\nsecret_file = /" Z50 Z50 Z50 "01234567890123456789012345678\n", ""},
+        {LOCAL "[security]\nsecret_file = /" Z50 Z50 Z50 "012345678901234567890123456789\n",
+         "f:6: secret_file = '/" Z50 "0123456789012...' is too long: 180 bytes, the node's name "
+         "included\n"},
+        /* What goes together. */
+        {LOCAL "[security]\npeer_ca = /a\npeer_key = /k\n",
+         "f:7: peer_key without peer_cert: peer_cert, peer_key and peer_ca go together\n"},
+        {LOCAL "[security]\npeer_ca = /a\n",
+         "f:6: peer_ca without peer_cert: peer_cert, peer_key and peer_ca go together\n"},
+        {LOCAL "[security]\npeer_cert = /c\npeer_key = /k\n",
+         "f:6: peer_cert without peer_ca: peer_cert, peer_key and peer_ca go together\n"},
+        {LOCAL "[security]\npeer_cert = /c\npeer_ca = /k\nsecret_file = /s\n",
+         "f:6: peer_cert without peer_key: peer_cert, peer_key and peer_ca go together\n"},
+        {LOCAL "[security]\nclient_cert = /c\n",
+         "f:6: client_cert without client_key: they go together\n"},
+        {LOCAL "[security]\nclient_key = /k\nsecret_file = /s\n",
+         "f:6: client_key without client_cert: they go together\n"},
+        {LOCAL "[security]\nclient_ca = /a\n" PEER_CERTS,
+         "f:6: client_ca without client_cert or secret_file: clients are not spoken with by TLS, "
+         "so "
+         "none shows a certificate\n"},
+        {LOCAL SECRET "client_ca = /a\n", ""},
+        {LOCAL "[security]\nclient_ca = /a\nclient_key = /k\nclient_cert = /c\n", ""},
+    };
+    static struct conf c;
+    struct conf_problems ps;
+    static const char named[] = CLUSTER "[peers]\n" Z50 " = [::1]:1 [::1]:2\nb = a:1 a:2\n"
+                                        "[security]\nsecret_file = /" Z50 Z50 "0123456789/%i/%i/\n";
+
+    (void)state;
+    expect_rows(rows, sizeof(rows) / sizeof(rows[0]));
+    assert_int_equal(parse(LOCAL "[security]\nsecret_file = credential:s.%i\npeer_cert = /%i/%i\n"
+                                 "peer_key = /k\npeer_ca = /a\nclient_cert = none\n",
+                           "n1", true, &c, &ps),
+                     0);
+    assert_string_equal(c.security.secret_file, "credential:s.n1");
+    assert_string_equal(c.security.peer_cert, "/n1/n1");
+    assert_string_equal(c.security.client_cert, "");
+    /* A client is no node: where the name is, is not known. */
+    assert_int_equal(parse(LOCAL "[security]\nsecret_file = /%i\n", NULL, false, &c, &ps), 0);
+    assert_string_equal(c.security.secret_file, "/%i");
+    assert_int_equal(parse(named, "b", true, &c, &ps), 0);
+    assert_int_equal(parse(named, Z50, true, &c, &ps), CONF_E_PROBLEMS);
+    assert_int_equal(ps.n, 1);
+    assert_int_equal(ps.list[0].line, 7);
+    assert_string_equal(ps.list[0].text, "secret_file for node '" Z50
+                                         "' is too long: 180 bytes, the node's name included");
+    conf_problems_done(&ps);
+}
+
+/* What is written tls:// is spoken by TLS, or the file is refused (CONF-2). */
+static void conf__schemes(void **state)
+{
+    static const struct row rows[] = {
+        {CLUSTER "[peers]\nn1 = [::1]:1 tls://a:2\n",
+         "f:4: 'tls://a:2' needs secret_file or client_cert in [security]\n"},
+        {CLUSTER "[peers]\nn1 = [::1]:1 a:2 https://[::1]:3\n[security]\n" PEER_CERTS,
+         "f:4: 'https://[::1]:3' needs secret_file or client_cert in [security]\n"},
+        {LOCAL "[http]\naddress = https://a:3\n[node]\nlisten = tls://a:4\n",
+         "f:6: 'https://a:3' needs secret_file or client_cert in [security]\n"
+         "f:8: 'tls://a:4' needs secret_file or client_cert in [security]\n"},
+        {CLUSTER "[peers]\nn1 = tcp://a:1 https://a:2 tls://a:3\n",
+         "f:4: 'tcp://a:1' has a word before '://': a peer address has none\n"
+         "f:4: 'https://a:2' has a word before '://' that is neither tls nor tcp\n"
+         "f:4: 'tls://a:3' has a word before '://' that is neither https nor http\n"},
+        {CLUSTER "[peers]\nn1 = [::1]:1 TLS://a:2\nn2 = [::1]:2 tls:a:2\nn3 = [::1]:3 tls://\n",
+         "f:4: 'TLS://a:2' has a word before '://' that is neither tls nor tcp\n"
+         "f:5: 'tls:a:2' is not an address: host:port or [ipv6]:port, port 1 to 65535\n"
+         "f:6: 'tls://' is not an address: host:port or [ipv6]:port, port 1 to 65535\n"},
+        /* The scheme is no part of the address. */
+        {CLUSTER "[peers]\nn1 = [::1]:1 tcp://a:2\nn2 = [::1]:2 a:2\n",
+         "f:5: address 'a:2' stands twice, first on line 4\n"},
+        /* Plain text to clients is allowed everywhere. */
+        {CLUSTER "[peers]\nn1 = [::1]:1 tcp://10.0.0.1:2\n" SECRET, ""},
+        /* HTTP beyond loopback is not in plain text (HTTP-1). */
+        {CLUSTER "[peers]\nn1 = [::1]:1 a:2 10.0.0.1:3\n" SECRET, ""},
+        {CLUSTER "[peers]\nn1 = [::1]:1 a:2 https://a:3\n[security]\nclient_cert = /c\n"
+                 "client_key = /k\n[http]\naddress = b:3\n",
+         ""},
+        {CLUSTER "[peers]\nn1 = [::1]:1 a:2 http://a:3\n" SECRET "[http]\naddress = http://b:3\n",
+         "f:4: 'a:3' " PLAIN_HTTP "f:8: address = 'b:3' " PLAIN_HTTP},
+        {CLUSTER "[peers]\nn1 = [::1]:1 a:2 a:3\n[security]\n" PEER_CERTS,
+         "f:4: 'a:3' " PLAIN_HTTP},
+        {CLUSTER "[peers]\nn1 = [::1]:1 a:2 http://127.1.2.3:3\n" SECRET, ""},
+        {LOCAL "[http]\naddress = tcp://[::1]:3\n",
+         "f:6: address = 'tcp://[::1]:3' has a word before '://' that is neither https nor http\n"},
+        /* Only a host's own loopback is not that of another. */
+        {CLUSTER "[peers]\nn1 = a:1 a:2 c:3\nn2 = b:1 b:2 c:3\n" SECRET,
+         "f:5: address 'c:3' stands twice, first on line 4\n"},
+        {CLUSTER "[peers]\nn1 = a:1 a:2 [::1]:3\nn2 = b:1 b:2 [::1]:3\n" SECRET, ""},
+    };
+    static struct conf c;
+    struct conf_problems ps;
+
+    (void)state;
+    expect_rows(rows, sizeof(rows) / sizeof(rows[0]));
+    assert_int_equal(parse(CLUSTER "[peers]\nn1 = [::1]:1 tls://Host:2 http://[0::1]:3\n"
+                                   "n2 = [::1]:4 tcp://b:2\nn3 = [::1]:5 c:2 https://c:3\n" SECRET
+                                   "[http]\naddress = https://d:4\n",
+                           "n2", true, &c, &ps),
+                     0);
+    assert_string_equal(c.peers[0].client_addr, "host:2");
+    assert_int_equal(c.peers[0].client_scheme, CONF_SCHEME_TLS);
+    assert_string_equal(c.peers[0].http_addr, "[::1]:3");
+    assert_int_equal(c.peers[0].http_scheme, CONF_SCHEME_PLAIN);
+    assert_int_equal(c.peers[1].client_scheme, CONF_SCHEME_PLAIN);
+    assert_int_equal(c.peers[2].client_scheme, CONF_SCHEME_DEFAULT);
+    assert_int_equal(c.peers[2].http_scheme, CONF_SCHEME_TLS);
+    /* That of the address that counts. */
+    assert_string_equal(conf_http_addr(&c), "d:4");
+    assert_int_equal(conf_http_scheme(&c), CONF_SCHEME_TLS);
+    c.self = &c.peers[0];
+    assert_int_equal(conf_http_scheme(&c), CONF_SCHEME_PLAIN);
+}
+
+static void conf__more_addresses_for_clients(void **state)
+{
+    static const struct row rows[] = {
+        {LOCAL "[node]\nlisten = none\n", ""},
+        {LOCAL "[node]\nlisten = 0.0.0.0:7400,[::1]:5,a:2,b:2\n", ""},
+        {LOCAL "[node]\nlisten = a:1,b:1,c:1,d:1,e:1\n", "f:6: listen has more than 4 addresses\n"},
+        {LOCAL "[node]\nlisten = a:1, ,http://b:1,x\n",
+         "f:6: listen: '' is not an address: host:port or [ipv6]:port, port 1 to 65535\n"
+         "f:6: listen: 'http://b:1' has a word before '://' that is neither tls nor tcp\n"
+         "f:6: listen: 'x' is not an address: host:port or [ipv6]:port, port 1 to 65535\n"},
+        {LOCAL "[node]\nlisten = a:1,\n",
+         "f:6: listen: '' is not an address: host:port or [ipv6]:port, port 1 to 65535\n"},
+        /* One listener per address, also where one stands for many. */
+        {LOCAL "[node]\nlisten = 127.0.0.1:1, tcp://[0::1]:2, a:3, tcp://A:3\n",
+         "f:6: listen: '127.0.0.1:1' is listened at already, as '127.0.0.1:1' of line 4\n"
+         "f:6: listen: '[::1]:2' is listened at already, as '[::1]:2' of line 4\n"
+         "f:6: listen: 'a:3' is listened at already, as 'a:3' of line 6\n"},
+        {LOCAL "[http]\naddress = 127.0.0.1:4\n[node]\nlisten = 127.0.0.1:4, 0.0.0.0:1\n",
+         "f:8: listen: '127.0.0.1:4' is listened at already, as '127.0.0.1:4' of line 6\n"
+         "f:8: listen: '0.0.0.0:1' is listened at already, as '127.0.0.1:1' of line 4\n"},
+        {LOCAL "[node]\nlisten = 0.0.0.0:2, [::]:1\n",
+         "f:6: listen: '[::]:1' is listened at already, as '127.0.0.1:1' of line 4\n"},
+        {LOCAL "[node]\nlisten = 0.0.0.0:9, [::]:9, [::]:2\n",
+         "f:6: listen: '[::]:9' is listened at already, as '0.0.0.0:9' of line 6\n"
+         "f:6: listen: '[::]:2' is listened at already, as '[::1]:2' of line 4\n"},
+        {LOCAL "[node]\nlisten = 0.0.0.0:9, 10.0.0.1:9\n",
+         "f:6: listen: '10.0.0.1:9' is listened at already, as '0.0.0.0:9' of line 6\n"},
+    };
+    static struct conf c;
+    struct conf_problems ps;
+
+    (void)state;
+    expect_rows(rows, sizeof(rows) / sizeof(rows[0]));
+    assert_int_equal(parse(LOCAL SECRET
+                           "[node]\nlisten = tcp://127.0.0.1:7500 , tls://0.0.0.0:7,\t[0::0]:8\n",
+                           "n1", true, &c, &ps),
+                     0);
+    assert_int_equal(c.n_listen, 3);
+    assert_string_equal(c.listen[0].addr, "127.0.0.1:7500");
+    assert_int_equal(c.listen[0].scheme, CONF_SCHEME_PLAIN);
+    assert_string_equal(c.listen[1].addr, "0.0.0.0:7");
+    assert_int_equal(c.listen[1].scheme, CONF_SCHEME_TLS);
+    assert_string_equal(c.listen[2].addr, "[::]:8");
+    assert_int_equal(c.listen[2].scheme, CONF_SCHEME_DEFAULT);
+}
+
+/* Where nobody is asked whoever comes by TCP may do all (CONF-4). */
+static void conf__what_security_comes_to(void **state)
+{
+    static const struct {
+        const char *file;
+        bool peers;
+        bool clients;
+        bool asks;
+    } rows[] = {
+        {LOCAL, false, false, false},
+        {LOCAL PLAIN, false, false, false},
+        {LOCAL SECRET, true, true, true},
+        {LOCAL "[security]\n" PEER_CERTS, true, false, false},
+        {LOCAL "[security]\nclient_cert = /c\nclient_key = /k\n", false, true, true},
+        /* Lines of [access] alone: who came by TCP is asked where one could name him. */
+        {LOCAL "[access]\na = admin user alice\nb = read group 7\n", false, false, false},
+        {LOCAL "[access]\nunix_read = any\n", false, false, false},
+        {LOCAL "[access]\na = admin user alice\nb = read any\n", false, false, true},
+        {LOCAL "[access]\na = read cert x\n", false, false, true},
+        {LOCAL "[access]\na = read secret x\n", false, false, true},
+        {LOCAL "[access]\na = read token " Z50 "0123456789abcd\n", false, false, true},
+    };
+    static struct conf c;
+    struct conf_problems ps;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        assert_int_equal(conf_parse("f", rows[i].file, strlen(rows[i].file), "n1", true, &c, &ps),
+                         0);
+        assert_int_equal(conf_has_peer_tls(&c), rows[i].peers);
+        assert_int_equal(conf_has_client_tls(&c), rows[i].clients);
+        assert_int_equal(conf_is_tls(&c, CONF_SCHEME_DEFAULT), rows[i].clients);
+        assert_true(conf_is_tls(&c, CONF_SCHEME_TLS));
+        assert_false(conf_is_tls(&c, CONF_SCHEME_PLAIN));
+        assert_int_equal(conf_asks_who(&c), rows[i].asks);
+    }
+}
+
+#define HASH Z50 "0123456789"
+
+static void conf__grants(void **state)
+{
+    static struct conf c;
+    struct conf_problems ps;
+    static const struct conf_grant wanted[] = {
+        {"app1", CONF_ROLE_WRITE, CONF_GRANT_CERT, "app1.example.org", true, "app1/", 6},
+        {"ops", CONF_ROLE_ADMIN, CONF_GRANT_SECRET, "ops", false, "", 7},
+        {"ci", CONF_ROLE_READ, CONF_GRANT_TOKEN, HASH "abcd", false, "", 8},
+        {"alice", CONF_ROLE_ADMIN, CONF_GRANT_USER, "alice", false, "", 9},
+        {"unix", CONF_ROLE_WRITE, CONF_GRANT_GROUP, "1000", true, "prefix", 10},
+        {"all", CONF_ROLE_READ, CONF_GRANT_ANY, "", true, "a=b:%;#~", 12},
+        {"p", CONF_ROLE_READ, CONF_GRANT_CERT, "prefix", true, "x", 13},
+        {"URI", CONF_ROLE_READ, CONF_GRANT_CERT, "spiffe://a/b,c=d", false, "", 14},
+    };
+
+    (void)state;
+    assert_int_equal(parse(LOCAL "[access]\n"
+                                 "app1 = write cert app1.example.org prefix app1/\n"
+                                 "ops = admin secret ops ; who carries the pager\n"
+                                 "ci = read token " HASH "aBCd\n"
+                                 "alice=admin\tuser  alice\n"
+                                 "unix = write group 1000 prefix prefix\n"
+                                 "unix_read = user bob\n"
+                                 "all = read any prefix a=b:%;#~\n"
+                                 "p = read cert prefix prefix x\n"
+                                 "URI = read cert spiffe://a/b,c=d\n",
+                           "n1", true, &c, &ps),
+                     0);
+    assert_int_equal(c.n_grants, sizeof(wanted) / sizeof(wanted[0]));
+    for (unsigned i = 0; i < c.n_grants; i++) {
+        assert_grant_equal(&c.grants[i], &wanted[i]);
+        assert_int_equal(c.grants[i].line, wanted[i].line);
+    }
+    assert_string_equal(c.unix_read.who[0].name, "bob");
+}
+
+#define FORM                                                                                       \
+    " is not ROLE KIND [WHO] [prefix PREFIX]: read, write or admin, then any, user, group, cert, " \
+    "secret or token\n"
+#define GRANT(line) LOCAL "[access]\n" line "\n" /* line 6 */
+
+/* What cannot be kept is not promised (ACCESS-7). */
+static void conf__grants_that_are_refused(void **state)
+{
+    static const struct row rows[] = {
+        {GRANT("a = any"), "f:6: a = 'any'" FORM},
+        {GRANT("a = read"), "f:6: a = 'read'" FORM},
+        {GRANT("a ="), "f:6: a = ''" FORM},
+        {GRANT("a = Read any"), "f:6: a = 'Read any'" FORM},
+        {GRANT("a = none any"), "f:6: a = 'none any'" FORM},
+        {GRANT("a = read certificate x"), "f:6: a = 'read certificate x'" FORM},
+        {GRANT("a = read any x"), "f:6: a = 'read any x'" FORM},
+        {GRANT("a = read any prefix x y"), "f:6: a = 'read any prefix x y'" FORM},
+        {GRANT("a = read user x y"), "f:6: a = 'read user x y'" FORM},
+        {GRANT("a = read user"),
+         "f:6: a = 'read user' names nobody: any alone is followed by no name\n"},
+        {GRANT("a = read user -x"),
+         "f:6: a = 'read user -x' has no name or number of a user or a group\n"},
+        {GRANT("a = read group x,y"),
+         "f:6: a = 'read group x,y' has no name or number of a user or a group\n"},
+        {GRANT("a = read cert \xc3\xa4"),
+         "f:6: a = 'read cert \\xc3\\xa4' has a name that cannot be printed\n"},
+        {GRANT("a = read cert " Z50 Z50 Z10 Z10 "0123456"), ""},
+        {GRANT("a = read cert " Z50 Z50 Z10 Z10 "01234567"),
+         "f:6: a = 'read cert " Z50 "0123...' has too long a name: 127 bytes\n"},
+        {GRANT("a = read secret a.b"),
+         "f:6: a = 'read secret a.b' has no name of a secret: 1 to 63 of A-Z a-z 0-9 _ -\n"},
+        {GRANT("a = read token " HASH "abc"),
+         "f:6: a = 'read token " Z50 "012...' has no hash of a token: 64 hexadecimal digits\n"},
+        {GRANT("a = read token " HASH "abcde"),
+         "f:6: a = 'read token " Z50 "012...' has no hash of a token: 64 hexadecimal digits\n"},
+        {GRANT("a = read token " HASH "abcg"),
+         "f:6: a = 'read token " Z50 "012...' has no hash of a token: 64 hexadecimal digits\n"},
+        {GRANT("a = read any prefix"),
+         "f:6: a = 'read any prefix' has no prefix behind 'prefix'\n"},
+        {GRANT("a = read any prefix " HASH "123"), ""},
+        {GRANT("a = read any prefix " HASH "1234"),
+         "f:6: a = 'read any prefix 012345678901234567890123456789012345678901234567...' has too "
+         "long a prefix: 63 bytes\n"},
+        {GRANT("a = read any prefix \x80"),
+         "f:6: a = 'read any prefix \\x80' has a prefix that cannot be printed\n"},
+        {GRANT("a = admin user alice prefix x"), "f:6: a = 'admin user alice prefix x' has a "
+                                                 "prefix, and an administrator sees everything\n"},
+        {GRANT("a.b = read any"),
+         "f:6: name 'a.b' in [access]: 1 to 63 of A-Z a-z 0-9 _ - are allowed\n"},
+        {GRANT("a = read any # all"), "f:6: '#' behind a value; there a comment starts with ';'\n"},
+        {GRANT("a = read any\nb = read user x\na = admin user y"),
+         "f:8: 'a' stands twice, first on line 6\n"},
+        {GRANT("a = read token " HASH "abcd\nb = write token " HASH "ABCD prefix x"),
+         "f:7: 'b' has the token of 'a' on line 6\n"},
+        {GRANT("a = read cert " HASH "abcd\nb = write token " HASH "abcd\nc = read secret b\n"
+               "d = write secret b"),
+         ""},
+        /* A key that was mistyped, unless it reads as a grant. */
+        {GRANT("unix_rea = any"),
+         "f:6: unknown key 'unix_rea' in [access]; did you mean 'unix_read'?\n"},
+        {GRANT("Unix_Admin = user a, user b"),
+         "f:6: unknown key 'Unix_Admin' in [access]; did you mean 'unix_admin'?\n"},
+        {GRANT("unix_raed = read user a"), ""},
+        {GRANT("rounds = 8"), "f:6: unknown key 'rounds' in [access]; it belongs to [reads]\n"},
+    };
+    static char many[4096];
+    size_t len = (size_t)snprintf(many, sizeof(many), LOCAL "[access]\n");
+
+    (void)state;
+    expect_rows(rows, sizeof(rows) / sizeof(rows[0]));
+    for (unsigned i = 0; i < CONF_GRANTS_MAX; i++)
+        len += (size_t)snprintf(many + len, sizeof(many) - len, "g%u = read any\n", i);
+    expect(many, "");
+    (void)snprintf(many + len, sizeof(many) - len, "x = read any\ny = read any\ng3 = read any\n");
+    expect(many, "f:70: more than 64 lines that name somebody in [access]\n"
+                 "f:72: 'g3' stands twice, first on line 9\n");
+}
+
+/* What inih reads, but would not read again as it is printed, with blanks and in one spelling
+ * (CONF-3). */
+static void conf__lines_that_grow_are_refused(void **state)
+{
+    static const struct row rows[] = {
+        {GRANT("a=write cert " Z50 Z50 Z10 Z10
+               "1234567 prefix 12345678901234567890123456789012345678901234567"),
+         ""},
+        {GRANT("a=write cert " Z50 Z50 Z10 Z10
+               "1234567 prefix 123456789012345678901234567890123456789012345678"),
+         "f:6: line of 198 bytes as it is printed; at most 197 are read\n"},
+        {CLUSTER "[peers]\na=[::1]:1 " Z50 Z50 Z50 "012345678901234567890123456789abca:1\n",
+         "f:4: line of 198 bytes as it is printed; at most 197 are read\n"},
+        {LOCAL "[node]\nlisten=" Z50 Z50 Z50 "a:1,b:1,[::ffff:102:304]:12345,[::1]:55\n",
+         "f:6: line of 201 bytes as it is printed; at most 197 are read\n"},
+    };
+
+    (void)state;
+    expect_rows(rows, sizeof(rows) / sizeof(rows[0]));
+}
+
+/* What a process takes when it reads its file again: how it is kept safe, and not where it listens
+ * and how. */
+static void conf__differences_of_security(void **state)
+{
+#define TWO CLUSTER "[peers]\nn1 = [::1]:1 [::1]:2\nn2 = [::1]:3 [::1]:4\n"
+    static const struct {
+        const char *file;
+        const char *taken;
+        const char *waiting;
+    } rows[] = {
+        {TWO SECRET, "", ""},
+        {TWO "[security]\nsecret_file = /t\n" PEER_CERTS,
+         "[security] secret_file, [security] peer_cert, [security] peer_key, [security] peer_ca",
+         ""},
+        {TWO PLAIN, "[security] secret_file, [security] insecure", ""},
+        {TWO SECRET "[access]\na = read any\nb = read any\n", "[access] a (new), [access] b (new)",
+         ""},
+        {TWO SECRET "[node]\nlisten = a:1\n", "", "[node] listen"},
+        {TWO SECRET "[http]\naddress = [::1]:9\n", "", "[http] address"},
+        /* Of any node. */
+        {CLUSTER "[peers]\nn1 = [::1]:1 tls://[::1]:2\nn2 = [::1]:3 tcp://[::1]:4\n" SECRET, "",
+         "[peers] n1, [peers] n2"},
+        {CLUSTER "[peers]\nn1 = [::1]:1 [::1]:2\nn2 = [::1]:5 tls://[::1]:4\n" SECRET, "[peers] n2",
+         "[peers] n2"},
+    };
+    static const char before[] =
+        TWO "[access]\na = read any\nb = read user x\nc = write token " HASH
+            "abcd\n[http]\naddress = [::1]:9\n[node]\nlisten = a:1, b:1\n";
+    static const char after[] =
+        TWO "[access]\nc = write token " HASH "abcd prefix p\na = read any\nd = read user x\n"
+            "[http]\naddress = http://[::1]:9\n[node]\nlisten = a:1, tcp://b:1\n";
+    static struct conf a;
+    static struct conf b;
+    struct conf_problems ps;
+    char text[256];
+
+    (void)state;
+    assert_int_equal(parse(TWO SECRET, "n1", true, &a, &ps), 0);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        assert_int_equal(parse(rows[i].file, "n1", true, &b, &ps), 0);
+        (void)conf_differences(&a, &b, true, text, sizeof(text));
+        assert_string_equal(text, rows[i].taken);
+        (void)conf_differences(&a, &b, false, text, sizeof(text));
+        assert_string_equal(text, rows[i].waiting);
+        assert_true(conf_same_founders(&a, &b));
+    }
+    assert_int_equal(parse(before, "n1", true, &a, &ps), 0);
+    assert_int_equal(parse(after, "n1", true, &b, &ps), 0);
+    assert_int_equal(conf_differences(&a, &b, true, text, sizeof(text)), 3);
+    assert_string_equal(text, "[access] c, [access] d (new), [access] b (gone)");
+    assert_int_equal(conf_differences(&a, &b, false, text, sizeof(text)), 2);
+    assert_string_equal(text, "[node] listen, [http] address");
+}
+
 /* A lease that outlasts the election makes the next leader wait; one that ends between two heartbeats
  * is of no use. Neither is a mistake. */
 static void conf__a_lease_may_be_unwise(void **state)
@@ -839,8 +1359,9 @@ static void conf__shipped_file_equals_the_defaults(void **state)
     (void)state;
     load_shipped("conf/ridd.conf", NULL, &shipped);
     assert_int_equal(
-        parse("[cluster]\nname = example\n[peers]\nn1 = 127.0.0.1:7401 127.0.0.1:7400\n", NULL,
-              false, &plain, &ps),
+        parse(
+            "[cluster]\nname = example\n[peers]\nn1 = 127.0.0.1:7401 127.0.0.1:7400\n[security]\n",
+            NULL, false, &plain, &ps),
         0);
     assert_conf_equal(&shipped, &plain);
 
@@ -941,6 +1462,13 @@ static void conf__printed_file_reads_back_equal(void **state)
         "A,b\n",
         GOOD "[node]\nclient = unix:/run/%i/%i\n[access]\nunix_read = any\nunix_write=none\n"
              "unix_admin = user  a.b ,group\t7,user d\\x$\n",
+        LOCAL SECRET "peer_cert = credential:c\npeer_key=/%i/k\npeer_ca=/a\nclient_cert=/x "
+                     "y\nclient_key=/z\nclient_ca = /q\n[node]\nlisten=tcp://127.0.0.1:7500,tls://"
+                     "0.0.0.0:7,\t[0::0]:8\n[http]\naddress=https://H:1\n",
+        CLUSTER "[peers]\nn2 = 10.0.0.2:1 tls://B:2 http://[0::1]:9\nn1 = 10.0.0.1:1 tcp://a:2 "
+                "https://A:3\nn3 = c:1 c:2 c:3\n" SECRET "[access]\na=read any\nb = write cert "
+                "URI:x/y\tprefix p/#;\nc=admin secret s\nd=admin user u\ne=read group 7 prefix "
+                "=\nf=read token " HASH "abCD\nunix_read = any\n",
     };
     static const char *const ids[] = {NULL, "n1"};
     struct conf_problems ps;
@@ -1038,11 +1566,21 @@ static void conf__mutated_files_do_no_harm(void **state)
         "[access]",
         "client = unix:/run/%i.sock\n",
         "unix_write = user a, group b, any\n",
+        "a = read cert b prefix c\n",
+        "b = admin user x\n",
+        "c = write token " HASH "abCD\n",
+        "[security]\n",
+        "insecure = yes\n",
+        "secret_file = /s\n",
+        "client_ca = credential:%i\n",
+        "listen = tcp://a:7, [::]:8\n",
+        "tls://",
+        "http://",
         "n9 = [::2]:5 b:6\n",
         "election_ms = 300\n",
     };
     static const char *const starts[] = {
-        GOOD,
+        LOCAL,
         CLUSTER
         "[peers]\nn1 = a:1 a:2\nn2 = [::1]:1 [::1]:2 127.0.0.1:3\nn3 = 10.0.0.1:1 "
         "10.0.0.1:2\n[node]\nid = "
@@ -1050,7 +1588,8 @@ static void conf__mutated_files_do_no_harm(void **state)
         "data_dir = /x/%i\nmap_size = 16M\nlog_level = debug\n[raft]\nheartbeat_ms = "
         "50\nelection_ms = 500\n"
         "[reads]\nrounds = 2\n[limits]\nrequest_bytes = 1M\nin_flight = 7\nconnections = 9\n[log]\n"
-        "segment_size = 2M\n[http]\naddress = 127.0.0.1:7402\nhosts = a,b.c\n",
+        "segment_size = 2M\n[http]\naddress = 127.0.0.1:7402\nhosts = a,b.c\n[security]\ninsecure "
+        "= yes\n",
     };
     struct prng p;
     uint8_t file[2048];
@@ -1122,6 +1661,15 @@ int main(void)
         cmocka_unit_test(conf__data_dir_is_bounded_after_the_name),
         cmocka_unit_test(conf__local_socket),
         cmocka_unit_test(conf__access_lists),
+        cmocka_unit_test(conf__peers_beyond_loopback_need_security),
+        cmocka_unit_test(conf__files_of_security),
+        cmocka_unit_test(conf__schemes),
+        cmocka_unit_test(conf__more_addresses_for_clients),
+        cmocka_unit_test(conf__what_security_comes_to),
+        cmocka_unit_test(conf__grants),
+        cmocka_unit_test(conf__grants_that_are_refused),
+        cmocka_unit_test(conf__lines_that_grow_are_refused),
+        cmocka_unit_test(conf__differences_of_security),
         cmocka_unit_test(conf__a_lease_may_be_unwise),
         cmocka_unit_test(conf__split_address),
         cmocka_unit_test(conf__founding_id_is_name_and_names_of_founders),

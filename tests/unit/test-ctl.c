@@ -897,8 +897,8 @@ static void ctl__status_knows_members_better_than_the_file(void **state)
     f = fopen("other.conf", "we");
     assert_non_null(f);
     (void)fprintf(f,
-                  "[cluster]\nname = here\n\n[security]\ninsecure = yes\n\n[peers]\nn2 = 10.0.0.2:7401 %s\nn3 = "
-                  "10.0.0.3:7401 %s\nn4 = 10.0.0.4:7401 %s\n",
+                  "[cluster]\nname = here\n\n[peers]\nn2 = 10.0.0.2:7401 %s\nn3 = "
+                  "10.0.0.3:7401 %s\nn4 = 10.0.0.4:7401 %s\n[security]\ninsecure = yes\n",
                   fake_address(n2), dead[0], dead[1]);
     assert_int_equal(fclose(f), 0);
     run("-c", "other.conf", "status", NULL);

@@ -495,7 +495,8 @@ static void load_conf(struct conf *conf, const char *peers)
     char text[1024];
     int rc;
 
-    (void)snprintf(text, sizeof(text), "[cluster]\nname = main\n[peers]\n%s", peers);
+    (void)snprintf(text, sizeof(text),
+                   "[cluster]\nname = main\n[peers]\n%s[security]\ninsecure = yes\n", peers);
     rc = conf_parse("test", text, strlen(text), NULL, false, conf, &problems);
     if (rc != 0)
         conf_problems_print(&problems, "test", stderr);
