@@ -234,6 +234,7 @@ static int put_local_first(struct ctl *ctl, unsigned *flags)
     if (ctl->conf_path == NULL || !local_find(ctl, &found, local, sizeof(local)))
         return take_keyring(ctl);
     others = keyring_fill(&ctl->keyring, &found, &ctl->tls, why, sizeof(why));
+    ctl->only_local = !others;
     if (!others)
         *flags |= RIDD_FLAG_LISTED_ONLY;
     if (asprintf(&list, "%s%s%s", local, others ? "," : "", others ? ctl->endpoints : "") < 0)

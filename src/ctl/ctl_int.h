@@ -98,6 +98,7 @@ struct ctl {
     const char *config_option;
     struct keyring keyring;
     struct ridd_tls tls; /* of it: cluster_find(); borrowed */
+    bool only_local;     /* there is nothing for the TLS of the other nodes */
     unsigned timeout_ms; /* 0: not given */
     enum ridd_via via;
     unsigned num_reads;
