@@ -375,17 +375,29 @@
     X("client_closed", "debug", \
       "The connection of a client was closed; why= says why.", \
       "Nothing.") \
-    /* The local socket and HTTP */ \
+    /* Who may do what, and HTTP */ \
     X("access_denied", "warning", \
-      "Somebody on the local socket asked for what [access] does not let them do: who= asked," \
-      " request= and the role needed=.", \
+      "Somebody asked for what [access] does not let them do: who= and identity= asked, from" \
+      " address=, request= and the role needed=; why= is role, or prefix where they have the" \
+      " role for other keys. At most five lines in ten seconds.", \
       "If they may, name them in [access] of ridd.conf, then 'systemctl reload ridd@NAME'.") \
+    X("access_auth_failed", "warning", \
+      "A token was refused; why= says whether [access] does not know it, or it came without" \
+      " TLS: then whoever listens on the way has it now. At most five lines in ten seconds.", \
+      "One that came in the clear: make another one and take the old line out of [access]," \
+      " then 'systemctl reload ridd@NAME'.") \
+    X("access_admin", "info", \
+      "A request that needs the role admin was allowed, and is done next: who= and identity=" \
+      " asked for it, from address=; names= is what it is about. Of the parts of a snapshot the" \
+      " first is told.", \
+      "Nothing.") \
     X("access_taken", "info", \
-      "The lists of [access] were taken after a reload; open connections are judged by them.", \
+      "The lines of [access] were taken after a reload; open connections are judged by them.", \
       "Nothing.") \
     X("access_not_taken", "error or warning", \
-      "The names of [access] could not be looked up, or were not yet at the start; why= says" \
-      " which. Those before stay in force, at the start root and ridd's own user alone.", \
+      "The users and groups of [access] could not be looked up, or were not yet at the start;" \
+      " why= says which. On the local socket those before stay in force, at the start root and" \
+      " ridd's own user alone; what names a certificate, a secret or a token is in force.", \
       "'getent group ridd' shows whether names are answered; then 'systemctl reload" \
       " ridd@NAME'.") \
     X("access_unknown", "warning", \

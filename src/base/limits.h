@@ -1038,6 +1038,14 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 #define ACCESS_START_S 2
 /* Look-ups under way at once: those before a reload may hang. Beyond: the lists stay. */
 #define ACCESS_SEARCHES_MAX 4u
+/* Who somebody is, in words: "certificate app1.example.org (app1), token ci". What does not fit is
+ * cut off. */
+#define SERVICE_WHO_BYTES 224u
+/* What an admin's request names, in a line of the log: two names of nodes and two addresses. What
+ * does not fit is cut off. */
+#define ACCESS_WORDS_BYTES 700u
+/* Prefixes that a denial names; the others are counted. */
+#define ACCESS_PREFIXES_SAID 4u
 /* A compare with more reads than this is for admins alone. */
 #define ACCESS_COMPARE_READS 1000u
 /* What a user or group is known by may be long, a group of thousands: it is asked for again with
@@ -1059,6 +1067,10 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 #define TLS_SECRET_FILE_BYTES_MAX 8192u
 /* "ridd_" and 32 bytes in hexadecimal. */
 #define TLS_TOKEN_TEXT_BYTES 69u
+/* What is kept of a token: SHA-256. */
+#define ACCESS_HASH_BYTES 32u
+/* `auth`: what is taken as a token at all; ours have less. A longer one is malformed. */
+#define AUTH_TOKEN_BYTES_MAX 128u
 /* Paths in [security], as CONF_DATA_DIR_BYTES_MAX. */
 #define TLS_FILE_BYTES_MAX 180u
 /* Names of a certificate: one of them, and all together; what does not fit is no name. */

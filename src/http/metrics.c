@@ -474,6 +474,18 @@ static void refused(struct writer *w)
     metrics_u64(w, w->h->n_refused);
 }
 
+static void denied(struct writer *w)
+{
+    for (unsigned i = 0; i < SERVICE_N_IDENTITIES; i++)
+        metrics_labelled(w, "identity", service_identity_name((enum service_identity)i),
+                         w->h->n_denied[i]);
+}
+
+static void auth_failed(struct writer *w)
+{
+    metrics_u64(w, w->h->n_auth_failed);
+}
+
 static void client_bytes(struct writer *w)
 {
     metrics_labelled(w, "direction", "in", w->h->bytes_in);

@@ -30,6 +30,8 @@ struct metrics_host {
     unsigned connections_limit;
     uint64_t n_accepted;
     uint64_t n_refused;
+    uint64_t n_denied[SERVICE_N_IDENTITIES]; /* requests */
+    uint64_t n_auth_failed;
     uint64_t bytes_in;
     uint64_t bytes_out;
     uint64_t memory_limit_bytes;

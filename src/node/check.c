@@ -2,9 +2,11 @@
  * by two names is such a thing: only the resolver knows. */
 #include <netinet/in.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/address.h"
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/exit_codes.h"
 #include "base/limits.h"
@@ -99,13 +101,15 @@ static unsigned find_doubles(const struct conf *conf)
 /* Another host may know them. */
 static void warn_unknown(const struct conf *conf)
 {
-    const struct conf_who_list *const lists[ACCESS_ROLES] = {&conf->unix_read, &conf->unix_write,
-                                                             &conf->unix_admin};
-    struct access found;
+    cleanup_free struct access_wanted *wanted = malloc(sizeof(*wanted));
+    cleanup_free struct access *found = malloc(sizeof(*found));
 
-    access_find(lists, &found);
-    if (found.unknown[0] != '\0')
-        printf("ridd: [access] names whom this host does not know: %s\n", found.unknown);
+    if (wanted == NULL || found == NULL)
+        return;
+    access_want(conf, wanted);
+    access_find(wanted, found);
+    if (found->unknown[0] != '\0')
+        printf("ridd: [access] names whom this host does not know: %s\n", found->unknown);
 }
 
 int node_check(const struct conf *conf)

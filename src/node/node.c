@@ -671,7 +671,8 @@ int node_run(const struct conf *conf, uint64_t started_us)
         .started_us = started_us,
         .refused_limit = {.window_us = REFUSED_LOG_WINDOW_US, .burst = REFUSED_LOG_BURST},
         .tls = {.failed_limit = {.window_us = ACCESS_LOG_WINDOW_US, .burst = ACCESS_LOG_BURST}},
-        .local = {.denied_limit = {.window_us = ACCESS_LOG_WINDOW_US, .burst = ACCESS_LOG_BURST}}};
+        .access = {.denied_limit = {.window_us = ACCESS_LOG_WINDOW_US, .burst = ACCESS_LOG_BURST},
+                   .failed_limit = {.window_us = ACCESS_LOG_WINDOW_US, .burst = ACCESS_LOG_BURST}}};
     struct node *n = &node;
     int rc;
 

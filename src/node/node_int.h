@@ -43,6 +43,14 @@ enum node_phase {
     NODE_STOPPED,
 };
 
+/* Of a connection of a client, beside its mark. */
+struct node_client {
+    struct service_conn *service;                /* owned */
+    uint64_t prefixed;                           /* of its right, as old as the mark is */
+    bool has_token;                              /* it has shown a good one */
+    unsigned char token_hash[ACCESS_HASH_BYTES]; /* of the last: it is judged anew by it */
+};
+
 struct peer_about {
     raft_node_id id;
     struct wire_about about;
@@ -136,12 +144,15 @@ struct node {
     } met[NODE_MET_MAX]; /* what each node said last that it understands */
     struct log_limit refused_limit;
     struct {
-        struct access access;         /* in force */
-        uint64_t generation;          /* grows with each; 0: there is no local socket */
+        struct access local;          /* in force, on the local socket */
+        struct access_remote remote;  /* in force, by addresses */
+        uint64_t generation;          /* grows with each change of them; from 1 on */
         struct access_search *search; /* for names; NULL: none is under way */
         struct log_limit denied_limit;
-        uint64_t n_denied;
-    } local;
+        struct log_limit failed_limit;
+        uint64_t n_denied[SERVICE_N_IDENTITIES];
+        uint64_t n_auth_failed;
+    } access;
     struct node_tls tls;
     atomic_bool closes; /* nobody waits for a node that is told that it is added */
     bool peers_full;    /* a peer could not be recorded, and none was since */
@@ -286,16 +297,26 @@ void node_on_reload(evutil_socket_t fd, short what, void *arg);
 /* What is allowed and unwise in the length of leases. */
 void node_warn_lease(const struct conf *conf);
 
-/* admit_local.c: opens the local socket, if the file names one; 0 or -errno with err_text(). */
+/* admit_local.c: what [access] says is in force, and the local socket is open, if the file names
+ * one; 0 or -errno with err_text(). */
 int node_access_begin(struct node *n);
-/* The lists of the file in force are found anew, and taken by a later turn. */
+/* The file in force is another one: what it says of addresses counts at once, its names are found
+ * anew, and taken by a later turn. */
 void node_access_again(struct node *n);
 void node_access_turn(struct node *n);
 void node_access_end(struct node *n);
-/* As engine_ops.role and .denied. */
+
+/* admit_client.c: who a client is and what it may do; as engine_ops. */
 enum service_role node_client_role(void *ctx, void *conn);
-void node_client_denied(void *ctx, void *conn, const struct wire_request *q,
-                        enum service_role needed, char *ret_who, size_t size);
+unsigned node_client_grants(void *ctx, void *conn, struct service_grant ret[CONF_GRANTS_MAX]);
+void node_client_denied(void *ctx, void *conn, const struct service_denial *denial, char *ret_who,
+                        size_t size);
+void node_client_admin(void *ctx, void *conn, const struct wire_request *q);
+int node_client_auth(void *ctx, void *conn, struct wire_slice token, struct service_who *ret);
+/* Fields of `clients` of status. */
+void node_access_status(const struct node *n, struct wire_reply *w);
+/* What an admin's request names, for a line of the log: "id=n4 old=n2". */
+void node_request_words(const struct wire_request *q, char *ret, size_t size);
 
 /* tls.c: reads the files of [security]. 0 or -errno with err_text(). */
 int node_tls_begin(struct node *n);

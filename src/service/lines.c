@@ -81,6 +81,7 @@ static const struct verb verbs[] = {
     [WIRE_REQ_MEMBER_SET_ADDR] = {.handle = service_handle_member},
     [WIRE_REQ_MEMBER_REPLACE] = {.handle = service_handle_member},
     [WIRE_REQ_MEMBER_REJOIN] = {.handle = service_handle_member},
+    [WIRE_REQ_AUTH] = {.handle = service_handle_auth, .without_replica = true},
     [WIRE_REQ_UNKNOWN] = {.refusal = "unknown request type"},
     [WIRE_REQ_PEER] = {.refusal = "unknown request type"},
 };
