@@ -91,12 +91,11 @@
     "Read it ('ridctl get KEY') and decide again."
 
 #define SAY_DENIED \
-    "The connection may not ask for this: the text names the role that is needed, and who asks." \
-    " Nothing was done.", \
-    "[access] in ridd.conf does not give that role to the user or one of their groups, on the" \
-    " node's local socket, or to the certificate, secret or token that was shown.", \
-    "On the node's host 'id' shows your groups; --cert, --secret and --token-file say who you are" \
-    " elsewhere. [access] in ridd.conf(5), then 'systemctl reload ridd@NAME'."
+    "The connection may not ask for this: the text names the role that is needed, who asks, and" \
+    " the prefix of keys that they have it for. Nothing was done.", \
+    "[access] in ridd.conf does not give that role to the user or their groups, the certificate," \
+    " the secret or the token, or not for these keys; or a token came without TLS.", \
+    "'id' shows your groups; [access] in ridd.conf(5), then 'systemctl reload ridd@NAME'."
 
 static const struct explained errors[] = {
 #define X(symbol, name, code, definite, code_after)                                                \
@@ -196,12 +195,12 @@ static const struct explained ctl_exits[] = {
      "An election, an overload, a timeout, or another change that is under way.",
      "Try again; if it stays so, 'ridctl status' says why."},
     {EXPLAINED_CTL_EXIT, "denied", CTL_EXIT_DENIED, -1, NULL,
-     "Whoever you are to the node may not do that there; or a file that says who you are may not be"
-     " read.",
-     "[access] in ridd.conf names other users, groups, certificates, secrets and tokens; or the"
-     " secret of the cluster is for others.",
-     "On the node's host 'id' shows your groups; elsewhere --secret, --cert or --token-file says"
-     " who you are: ridctl(1)."},
+     "The node does not give whoever asks the role that is needed; or a file that says who asks may"
+     " not be read.",
+     "[access] in ridd.conf names others, or other keys; or the secret of the cluster is not for"
+     " this user.",
+     "The text says who asks: 'id' shows your groups, and --secret, --cert or --token-file say who"
+     " you are elsewhere; 'ridctl explain denied'."},
     {EXPLAINED_CTL_EXIT, "configuration", CTL_EXIT_CONF, -1, NULL,
      "No cluster is named, the configuration cannot be used, or it describes another cluster than"
      " the one that answers.", NULL,

@@ -27,7 +27,7 @@ static int report_error(const struct ctl *ctl, int exit_code, int rc)
 int verb_token(struct ctl *ctl)
 {
     char token[TLS_TOKEN_TEXT_BYTES + 1];
-    char hash[2 * TLS_TOKEN_HASH_BYTES + 1];
+    char hash[2 * ACCESS_HASH_BYTES + 1];
     struct doc d = DOC_INIT;
     int exit_code = check_word(ctl);
     int rc;
