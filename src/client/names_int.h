@@ -130,6 +130,7 @@
 #define tls_certificate_host     ridd_private_tls_certificate_host
 #define tls_certificate_identify ridd_private_tls_certificate_identify
 #define tls_certificate_load     ridd_private_tls_certificate_load
+#define tls_cut_off              ridd_private_tls_cut_off
 #define tls_ctx_accepts          ridd_private_tls_ctx_accepts
 #define tls_ctx_expiries         ridd_private_tls_ctx_expiries
 #define tls_ctx_may_accept       ridd_private_tls_ctx_may_accept
