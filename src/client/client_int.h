@@ -354,7 +354,7 @@ struct conn {
     struct tls_stream *tls; /* owned; NULL: none */
     uint64_t proof_id;      /* msg_id of the token, or of the ping in its place */
     bool proof_is_ping;
-    struct list unread;     /* client->unread: the stream holds bytes that epoll knows nothing of */
+    struct list unread; /* client->unread: the stream holds bytes that epoll knows nothing of */
 
     struct list queue;     /* requests to be written */
     struct list sent;      /* unanswered, oldest first */
