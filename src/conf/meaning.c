@@ -189,7 +189,9 @@ static bool take_key(struct reading *rd, const struct conf_key *k, const char *v
     }
     wrong = take_text(rd->c, k, value);
     if (wrong != NULL)
-        conf_problem_add(rd, rd->line, "%s = %s %s", k->name, esc, wrong);
+        conf_problem_add(
+            rd, rd->line, "%s = %s %s", k->name,
+            k->kind == CONF_KIND_FILE && *value != '/' ? conf_without_digits(esc) : esc, wrong);
     return wrong == NULL;
 }
 
@@ -209,10 +211,11 @@ static void take_grant(struct reading *rd, const char *name, const char *value)
                          log_esc(esc, sizeof(esc), name, strlen(name)), NODE_NAME_BYTES_MAX);
     else if (conf_has_hash_comment(value))
         conf_problem_add(rd, rd->line, CONF_HASH_COMMENT);
-    else if (wrong != NULL)
+    else if (wrong != NULL) {
+        (void)log_esc(esc, sizeof(esc), value, strlen(value));
         conf_problem_add(rd, rd->line, "%s = %s %s", name,
-                         log_esc(esc, sizeof(esc), value, strlen(value)), wrong);
-    else {
+                         strstr(value, "token") != NULL ? conf_without_digits(esc) : esc, wrong);
+    } else {
         (void)snprintf(g.name, sizeof(g.name), "%s", name);
         conf_add_grant(rd, &g);
     }

@@ -39,6 +39,24 @@ void conf_problem_add(struct reading *rd, unsigned line, const char *format, ...
     va_end(ap);
 }
 
+const char *conf_without_digits(char *text)
+{
+    static const char instead[] = "(left out)";
+
+    for (char *s = text; *s != '\0';) {
+        const size_t n = strspn(s, "0123456789abcdefABCDEF");
+
+        if (n >= CONF_HEX_DIGITS_MAX) {
+            memcpy(s, instead, sizeof(instead) - 1);
+            memmove(s + sizeof(instead) - 1, s + n, strlen(s + n) + 1);
+            s += sizeof(instead) - 1;
+        } else {
+            s += n > 0 ? n : 1;
+        }
+    }
+    return text;
+}
+
 /* "; known: a, b, c" */
 static const char *list_known(char buf[CONF_ADVICE_BUF], const char *const *names, size_t n)
 {

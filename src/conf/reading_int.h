@@ -31,6 +31,9 @@ struct reading {
 
 /* Notes a problem; line 0: of the file as a whole. Beyond CONF_PROBLEMS_MAX one line says that
  * there are more. */
+/* In place: who wrote a secret where its path should be, or a token in the place of its hash, sends
+ * what is said of it to others (GUARD-5). */
+const char *conf_without_digits(char *text);
 __attribute__((format(printf, 3, 4))) void conf_problem_add(struct reading *rd, unsigned line,
                                                             const char *format, ...);
 /* By line, line 0 last; those of one line stay in their order. */

@@ -1,7 +1,9 @@
 /* What of a configuration file is for others to see: sections, and keys with their values unless
- * the name of the key speaks of a secret. Comments may hold anything, and go. (DOCTOR-3) */
+ * the name of the key speaks of a secret, or the value looks like one. Where a file of secrets lies
+ * is none; what tells of a token is. Comments may hold anything, and go. (DOCTOR-3) */
 #include <ctype.h>
 #include <string.h>
+#include <strings.h>
 
 #include "ctl/bundle_int.h"
 
@@ -33,10 +35,62 @@ static size_t without_comment(const char *s, size_t len)
     return len;
 }
 
+/* [security] names files by these, and nobody is kept out by not knowing where they lie
+ * (GUARD-5). */
+static bool is_path_of_secret(const char *name, size_t name_len, const char *value, size_t len)
+{
+    static const char *const names[] = {"secret_file", "peer_key", "client_key"};
+    static const char credential[] = "credential:";
+    bool known = false;
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        known |= strlen(names[i]) == name_len && strncmp(names[i], name, name_len) == 0;
+    return known &&
+           ((len > 0 && value[0] == '/') ||
+            (len >= strlen(credential) && strncmp(value, credential, strlen(credential)) == 0));
+}
+
+/* Of a line that names somebody by a token only the kind is left; and so many hexadecimal digits
+ * are nothing that anybody must read, whatever stands before them. */
+static bool is_secret_word(const char *word, size_t len)
+{
+    size_t n = 0;
+
+    while (n < len && isxdigit((unsigned char)word[n]))
+        n++;
+    return n == len && len >= CONF_HEX_DIGITS_MAX;
+}
+
+static int add_value(const char *value, size_t len, struct buf *out)
+{
+    bool is_behind_token = false;
+    int rc = 0;
+
+    while (len > 0 && rc == 0) {
+        size_t n = 0;
+
+        while (n < len && !isblank((unsigned char)value[n]))
+            n++;
+        if (n > 0 && (is_behind_token || is_secret_word(value, n)))
+            rc = buf_add_str(out, "(left out)");
+        else
+            rc = buf_add_format(out, "%.*s", (int)n, value);
+        if (n > 0)
+            is_behind_token = n == 5 && strncasecmp(value, "token", n) == 0;
+        for (; rc == 0 && n < len && isblank((unsigned char)value[n]); n++)
+            rc = buf_add(out, value + n, 1);
+        value += n;
+        len -= n;
+    }
+    return rc == 0 ? buf_add_str(out, "\n") : rc;
+}
+
 static int add_line(const char *line, size_t len, struct buf *out, unsigned *n_left_out)
 {
     const char *equals;
+    const char *value;
     size_t name_len;
+    int rc;
 
     while (len > 0 && isblank((unsigned char)line[0])) {
         line++;
@@ -57,11 +111,16 @@ static int add_line(const char *line, size_t len, struct buf *out, unsigned *n_l
     name_len = (size_t)(equals - line);
     while (name_len > 0 && isblank((unsigned char)line[name_len - 1]))
         name_len--;
-    if (speaks_of_secret(line, name_len))
+    value = equals + 1;
+    while (value < line + len && isblank((unsigned char)*value))
+        value++;
+    if (speaks_of_secret(line, name_len) &&
+        !is_path_of_secret(line, name_len, value, (size_t)(line + len - value)))
         return buf_add_format(
             out, "%.*s = (left out)\n",
             (int)(name_len < CONF_WORD_BYTES_MAX ? name_len : CONF_WORD_BYTES_MAX), line);
-    return buf_add_format(out, "%.*s\n", (int)len, line);
+    rc = buf_add(out, line, (size_t)(value - line));
+    return rc == 0 ? add_value(value, (size_t)(line + len - value), out) : rc;
 }
 
 int bundle_mask_conf(const char *text, size_t len, struct buf *out)

@@ -351,9 +351,11 @@ static void judge_limits(struct findings *f, const char *where, const char *limi
                     "its address space is limited to %.0f MiB: the state is mapped into it, and "
                     "cannot grow beyond",
                     (double)limit / MIB);
+    /* One byte is what it sets itself (GUARD-1). */
     if (behind(limits, "Max core file size") != NULL &&
-        (!number_behind(limits, "Max core file size", &limit) || limit > 0))
-        finding_add(f, FINDING_NOTE, "limits", where, "systemctl edit ridd@ (LimitCORE=0)",
+        (!number_behind(limits, "Max core file size", &limit) || limit > 1))
+        finding_add(f, FINDING_NOTE, "limits", where,
+                    "systemctl edit ridd@ (without Environment=RIDD_CORE=yes)",
                     "when it crashes a core is written, which holds keys and values");
 }
 

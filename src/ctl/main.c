@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cores.h"
 #include "base/fds.h"
 #include "ctl/command_line_int.h"
 
@@ -57,6 +58,7 @@ int main(int argc, char **argv)
     int exit_code;
 
     fds_hold_standard();
+    cores_off();
     if (ctl == NULL) {
         (void)fputs("ridctl: out of memory\n", stderr);
         return CTL_EXIT_SYSTEM;

@@ -222,6 +222,17 @@ static struct kv *kv_new(const struct kv_conf *conf)
 }
 
 /* 0, or a code of LMDB: kv->env is set whenever it has to be closed. */
+/* LMDB opens its file so that it passes to children (IDENTITY-4). */
+static int keep_from_children(const struct kv *kv)
+{
+    int fd = -1;
+    const int rc = mdb_env_get_fd(kv->env, &fd);
+
+    if (rc != 0)
+        return rc;
+    return fcntl(fd, F_SETFD, FD_CLOEXEC) == 0 ? 0 : errno;
+}
+
 static int open_env_of(struct kv *kv, const struct kv_conf *conf, size_t map_size)
 {
     MDB_envinfo info;
@@ -240,6 +251,8 @@ static int open_env_of(struct kv *kv, const struct kv_conf *conf, size_t map_siz
                                                                     : KV_READERS_DEFAULT);
     if (rc == 0)
         rc = mdb_env_open(kv->env, kv->dir, MDB_NOSYNC | MDB_NOTLS, 0600);
+    if (rc == 0)
+        rc = keep_from_children(kv);
     if (rc == 0)
         rc = mdb_env_info(kv->env, &info);
     if (rc == 0)

@@ -204,5 +204,7 @@ void node_about_status(struct node *n, struct wire_reply *w)
         status_setting(n, w, &ours, i);
     if (engine_warning(n->engine, text, sizeof(text)))
         wire_reply_str(w, NULL, text);
+    node_tls_warnings(n, w);
     wire_reply_close_array(w);
+    node_tls_status(n, w);
 }

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "base/clock.h"
+#include "base/cores.h"
 #include "base/err.h"
 #include "base/exit_codes.h"
 #include "base/fds.h"
@@ -218,6 +219,7 @@ int main(int argc, char **argv)
 
     fds_hold_standard();
     (void)umask(077);
+    cores_off();
     opterr = 0;
     while ((c = getopt_long(argc, argv, ":c:i:h", options, NULL)) != -1) {
         switch (c) {

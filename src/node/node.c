@@ -686,7 +686,7 @@ int node_run(const struct conf *conf, uint64_t started_us)
     rid_assert_set_context(assert_context, n);
     arena_init(&n->arena, mem_libc);
     json_object_seed(0);
-    if (geteuid() == 0)
+    if (geteuid() == 0) /* GUARD-2 */
         log_event(LOG_WARNING, "running_as_root", "why='a user of its own is safer'");
     err_reset();
     node_starting_begin(n);

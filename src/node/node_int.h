@@ -265,6 +265,8 @@ int node_http_begin(struct node *n);
 int node_http_serve(struct node *n);
 /* Once per turn: the loop lives. */
 void node_http_turned(struct node *n, uint64_t now_us);
+/* After a reload: what [access] and [security] say now. */
+void node_http_again(struct node *n);
 /* No turn follows. */
 void node_http_leave(struct node *n);
 void node_http_end(struct node *n);
@@ -337,6 +339,9 @@ int node_tls_begin(struct node *n);
 int node_tls_again(struct node *n, const struct conf *fresh);
 /* Once per turn. */
 void node_tls_turn(struct node *n, uint64_t now_us);
+/* tls_status.c: the object "security" of status, and sentences for its list of warnings. */
+void node_tls_status(const struct node *n, struct wire_reply *w);
+void node_tls_warnings(const struct node *n, struct wire_reply *w);
 void node_tls_end(struct node *n);
 /* For --check-config. False: something is wrong, and it has been said on standard error. */
 bool node_tls_check(const struct conf *conf);

@@ -101,6 +101,7 @@ static void take(struct node *n, struct conf *fresh)
     node_snapshots_conf(fresh, &snapshots);
     engine_set_snapshots(n->engine, &snapshots);
     node_access_again(n);
+    node_http_again(n);
     node_compare_members(n);
     (void)node_follow_now(n);
     introduce_anew(n);

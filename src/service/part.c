@@ -29,7 +29,7 @@ static void fail_unread(struct request *req, const struct service_part *part)
                    part->why.len > 0 ? part->why.data : "");
     if (out != NULL) {
         service_begin_error(s, &w, out, &req->origin, WIRE_ERROR_INTERNAL, false, text);
-        wire_reply_str(&w, "ref", "snapshot_unreadable");
+        wire_reply_str(&w, "ref", "snapshot_unreadable"); /* GUARD-6 */
         service_end(s, &w, &req->origin);
     }
     service_request_free(req);

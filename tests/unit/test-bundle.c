@@ -66,6 +66,29 @@ static void bundle__secrets_and_comments_go(void **state)
         "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa = (left out)\n");
 }
 
+/* DOCTOR-3, GUARD-5: of who may do what is told to whom, and not by which token; of secrets, where they lie. */
+static void bundle__a_token_goes_and_a_path_stays(void **state)
+{
+#define DIGITS "5c4b3a29187f6e5d4c3b2a190817f6e5d4c3b2a1908f7e6d5c4b3a2918f7e6d5"
+    (void)state;
+    expect_masked(
+        "[access]\nci = read token " DIGITS " prefix a/\nops = admin secret ops\n"
+        "app1 =\twrite  Cert app1.example.org prefix app1/\nodd = read token not-a-hash\n",
+        "[access]\nci = read token (left out) prefix a/\nops = admin secret ops\n"
+        "app1 =\twrite  Cert app1.example.org prefix app1/\n"
+        "odd = read token (left out)\n");
+    expect_masked("[security]\nsecret_file = /etc/ridd/secret\npeer_key=credential:n1-key\n"
+                  "client_key = /etc/k.pem\nclient_ca = /etc/ca.pem\ninsecure = no\n",
+                  "[security]\nsecret_file = /etc/ridd/secret\npeer_key=credential:n1-key\n"
+                  "client_key = /etc/k.pem\nclient_ca = /etc/ca.pem\ninsecure = no\n");
+    /* Who wrote a secret where its file should be. */
+    expect_masked("secret_file = " DIGITS "\nsecret_file = /" DIGITS " " DIGITS "\n"
+                  "secret_files = /a\nname = " DIGITS "\npeer_key = credential\n",
+                  "secret_file = (left out)\nsecret_file = /" DIGITS " (left out)\n"
+                  "secret_files = (left out)\nname = (left out)\npeer_key = (left out)\n");
+#undef DIGITS
+}
+
 /* ---- bounds ---- */
 
 /* DOCTOR-3 */
@@ -217,6 +240,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(bundle__secrets_and_comments_go),
+        TEST(bundle__a_token_goes_and_a_path_stays),
         TEST(bundle__parts_are_cut_at_lines),
         TEST(bundle__more_parts_than_there_may_be_are_told),
         TEST(bundle__files_are_read_from_their_end),

@@ -729,6 +729,11 @@ static void conf__files_of_security(void **state)
          "none\n"
          "f:11: key 'client_key' has no value\n"
          "f:12: client_ca = '/a/%n' holds a '%' that is not %i, the only one replaced\n"},
+        {LOCAL "[security]\nsecret_file = " Z50 "abcdefABCDEF01\npeer_key = k " Z50 "\n",
+         "f:6: secret_file = '(left out)' is neither an absolute path, nor credential:NAME, nor "
+         "none\n"
+         "f:7: peer_key = 'k (left out)' is neither an absolute path, nor credential:NAME, nor "
+         "none\n"},
         {LOCAL "[security]\nsecret_file = /" Z50 Z50 Z50 "01234567890123456789012345678\n", ""},
         {LOCAL "[security]\nsecret_file = /" Z50 Z50 Z50 "012345678901234567890123456789\n",
          "f:6: secret_file = '/" Z50 "0123456789012...' is too long: 180 bytes, the node's name "
@@ -998,11 +1003,17 @@ static void conf__grants_that_are_refused(void **state)
         {GRANT("a = read secret a.b"),
          "f:6: a = 'read secret a.b' has no name of a secret: 1 to 63 of A-Z a-z 0-9 _ -\n"},
         {GRANT("a = read token " HASH "abc"),
-         "f:6: a = 'read token " Z50 "012...' has no hash of a token: 64 hexadecimal digits\n"},
+         "f:6: a = 'read token (left out)...' has no hash of a token: 64 hexadecimal digits\n"},
         {GRANT("a = read token " HASH "abcde"),
-         "f:6: a = 'read token " Z50 "012...' has no hash of a token: 64 hexadecimal digits\n"},
+         "f:6: a = 'read token (left out)...' has no hash of a token: 64 hexadecimal digits\n"},
         {GRANT("a = read token " HASH "abcg"),
-         "f:6: a = 'read token " Z50 "012...' has no hash of a token: 64 hexadecimal digits\n"},
+         "f:6: a = 'read token (left out)...' has no hash of a token: 64 hexadecimal digits\n"},
+        /* Neither a token that stands where its hash should, nor a secret where its path (GUARD-5). */
+        {GRANT("a = read token ridd_" HASH "abcd"),
+         "f:6: a = 'read token ridd_(left out)...' has no hash of a token: 64 hexadecimal "
+         "digits\n"},
+        {GRANT("a = read token"),
+         "f:6: a = 'read token' names nobody: any alone is followed by no name\n"},
         {GRANT("a = read any prefix"),
          "f:6: a = 'read any prefix' has no prefix behind 'prefix'\n"},
         {GRANT("a = read any prefix " HASH "123"), ""},

@@ -448,6 +448,8 @@ static void doctor__a_process_is_held_against_the_file(void **state)
     expect(FINDING_OK, "descriptors", "65536 may be open, 10166 are needed");
     expect(FINDING_OK, "memory", "6.0 MiB resident");
     expect(FINDING_OK, "memory", "its cgroup has no limit");
+    put_process(root, LIMITS("65536", "unlimited", "unlimited", "1"), STATUS("0"));
+    doctor_judge_process(&found, &roots, &p[0], NULL); /* GUARD-1: what it sets itself */
     expect_none(FINDING_NOTE);
     expect_none(FINDING_WARN);
 

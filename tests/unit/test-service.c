@@ -1960,6 +1960,7 @@ static void service__parts_of_snapshots_wait_for_the_disk(void **state)
     host_done(&h);
 }
 
+/* GUARD-6: by a word. */
 static void service__a_part_that_cannot_be_had_says_why(void **state)
 {
     static const struct {
