@@ -16,6 +16,7 @@ void memory_set_limit(struct memory *m, size_t limit)
     m->replies.limit = share(limit, MEMORY_REPLIES_PERCENT);
     m->requests.limit = share(limit, MEMORY_REQUESTS_PERCENT);
     m->commands.limit = share(limit, MEMORY_COMMANDS_PERCENT);
+    m->streams.limit = share(limit, MEMORY_STREAMS_PERCENT);
     m->kept = share(limit, MEMORY_KEPT_PERCENT);
 }
 
@@ -26,6 +27,7 @@ void memory_init(struct memory *m, size_t limit)
     budget_init(&m->replies, &m->bulk, 0);
     budget_init(&m->commands, &m->bulk, 0);
     budget_init(&m->requests, &m->all, 0);
+    budget_init(&m->streams, &m->all, 0);
     memory_set_limit(m, limit);
 }
 
@@ -45,6 +47,7 @@ void memory_conn_init(struct memory_conn *c, struct memory *m)
     budget_init(&c->replies, m != NULL ? &m->replies : NULL, SIZE_MAX);
     budget_init(&c->requests, m != NULL ? &m->requests : NULL, SIZE_MAX);
     budget_init(&c->commands, m != NULL ? &m->commands : NULL, SIZE_MAX);
+    budget_init(&c->stream, m != NULL ? &m->streams : NULL, SIZE_MAX);
     c->waits = false;
 }
 

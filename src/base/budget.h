@@ -4,7 +4,8 @@
  *
  *   connection: replies ──► all replies ──┐
  *               commands ─► all commands ─┴► both ──┐
- *               requests ─► all requests ───────────┴► the process
+ *               requests ─► all requests ───────────┼► the process
+ *               stream ───► all streams ────────────┘
  *
  * For: memory that grows with what clients do: replies that are not read, requests and commands
  * under way. Who charges asks first, and lets the work wait, or refuses it, when the answer is no.
@@ -87,6 +88,7 @@ struct memory {
     struct budget replies;  /* not yet taken by the client */
     struct budget requests; /* lines that are not whole, requests that wait or are under way */
     struct budget commands; /* of writes that wait or are proposed */
+    struct budget streams;  /* of TLS: what its library keeps for each connection */
     size_t kept;            /* of each, for requests of connections that have few under way */
 };
 
@@ -101,6 +103,7 @@ struct memory_conn {
     struct budget replies;
     struct budget requests;
     struct budget commands;
+    struct budget stream;
     bool waits; /* a reply found no room; cleared by who gives it some */
 };
 

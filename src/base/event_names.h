@@ -375,17 +375,29 @@
     X("client_closed", "debug", \
       "The connection of a client was closed; why= says why.", \
       "Nothing.") \
-    /* The local socket and HTTP */ \
+    /* Who may do what, and HTTP */ \
     X("access_denied", "warning", \
-      "Somebody on the local socket asked for what [access] does not let them do: who= asked," \
-      " request= and the role needed=.", \
+      "Somebody asked for what [access] does not let them do: who= and identity= asked, from" \
+      " address=, request= and the role needed=; why= is role, or prefix where they have the" \
+      " role for other keys. At most five lines in ten seconds.", \
       "If they may, name them in [access] of ridd.conf, then 'systemctl reload ridd@NAME'.") \
+    X("access_auth_failed", "warning", \
+      "A token was refused; why= says whether [access] does not know it, or it came without" \
+      " TLS: then whoever listens on the way has it now. At most five lines in ten seconds.", \
+      "One that came in the clear: make another one and take the old line out of [access]," \
+      " then 'systemctl reload ridd@NAME'.") \
+    X("access_admin", "info", \
+      "A request that needs the role admin was allowed, and is done next: who= and identity=" \
+      " asked for it, from address=; names= is what it is about. Of the parts of a snapshot the" \
+      " first is told.", \
+      "Nothing.") \
     X("access_taken", "info", \
-      "The lists of [access] were taken after a reload; open connections are judged by them.", \
+      "The lines of [access] were taken after a reload; open connections are judged by them.", \
       "Nothing.") \
     X("access_not_taken", "error or warning", \
-      "The names of [access] could not be looked up, or were not yet at the start; why= says" \
-      " which. Those before stay in force, at the start root and ridd's own user alone.", \
+      "The users and groups of [access] could not be looked up, or were not yet at the start;" \
+      " why= says which. On the local socket those before stay in force, at the start root and" \
+      " ridd's own user alone; what names a certificate, a secret or a token is in force.", \
       "'getent group ridd' shows whether names are answered; then 'systemctl reload" \
       " ridd@NAME'.") \
     X("access_unknown", "warning", \
@@ -408,6 +420,29 @@
     X("reload_not_taken", "warning", \
       "The keys= of the file are in force only after the next start.", \
       "Restart the node when it suits: 'systemctl restart ridd@NAME', one node at a time.") \
+    X("tls_refused", "error", \
+      "A file of [security] cannot be used, and the node does not start; the text says which" \
+      " and why.", \
+      "'ridd --id NAME --check-config' as the user of the node says the same; mend the file," \
+      " then start the node.") \
+    X("tls_taken", "info", \
+      "The files of [security] were read again and are in force for new connections; those" \
+      " that are open stay.", \
+      "Nothing.") \
+    X("tls_not_taken", "error", \
+      "A reload found a file of [security] that cannot be used, which why= names: nothing of" \
+      " the configuration was taken.", \
+      "Mend the file, then 'systemctl reload ridd@NAME'; 'ridd --id NAME --check-config' says" \
+      " whether it is well.") \
+    X("certificate_ends", "error or warning", \
+      "The certificate of subject= in file= is over, or will be in days=; then nobody believes" \
+      " it. Told once a day.", \
+      "Renew it, then 'systemctl reload ridd@NAME'.") \
+    X("client_tls_failed", "warning", \
+      "A handshake of TLS on the clients' port came to nothing; why= says what whoever is at" \
+      " address= did.", \
+      "Where it is one of your clients: its address may be that of another port, or its" \
+      " secret or certificate is not one that this node accepts.") \
     X("reload_refused", "error", \
       "The configuration has a mistake; the old one stays in force.", \
       "'ridd --id NAME --check-config' shows all of them; then 'systemctl reload" \

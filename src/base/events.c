@@ -32,9 +32,10 @@ static struct {
  * logged, to some dozens a minute. */
 static struct kept *kept_of(const char *name)
 {
-    static const char *const names[] = {"slow_op",         "fsync_slow",    "access_denied",
-                                        "message_refused", "peer_refused",  "peer_unreachable",
-                                        "peer_slow",       "term_far_above"};
+    static const char *const names[] = {
+        "slow_op",         "fsync_slow",   "access_denied",    "access_auth_failed",
+        "message_refused", "peer_refused", "peer_unreachable", "peer_slow",
+        "term_far_above"};
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         if (strcmp(name, names[i]) == 0)

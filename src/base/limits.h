@@ -477,6 +477,8 @@ static_assert(REQUEST_BYTES_MAX < CLIENT_HELD_BYTES_HIGH, "one request never sto
 #define MEMORY_REPLIES_PERCENT  75u
 #define MEMORY_REQUESTS_PERCENT 40u
 #define MEMORY_COMMANDS_PERCENT 50u
+/* And connections by TLS, however idle: others still find room for what they ask. */
+#define MEMORY_STREAMS_PERCENT 40u
 /* Replies and commands together, with what only those who owe nothing may take. */
 #define MEMORY_BULK_PERCENT 90u
 /* Of the whole, of requests and of commands: what only requests of connections that have few under
@@ -568,6 +570,12 @@ static_assert(CLIENT_CHUNK_BYTES <= DECODE_WHOLE_BYTES,
 #define CLIENT_SEND_BYTES          (1u << 20)
 #define CLIENT_SEND_BYTES_PER_TURN (8u << 20)
 #define CLIENT_SEND_BYTES_PER_US   1024u
+/* The same by TLS, which is enciphered. */
+#define CLIENT_SEND_TLS_BYTES_PER_US 512u
+/* What OpenSSL keeps for a connection by TLS, which no account sees: while it is idle 14 KiB were
+ * measured with a secret and 25 KiB with certificates on both sides, and 17 KiB more while a record
+ * of it waits. Who finds no room for it is not taken (TLS-24). */
+#define CLIENT_STREAM_BYTES (32u << 10)
 /* Output memory that a connection keeps between turns while it is busy; an idle one keeps none. */
 #define CLIENT_OUT_KEEP_BYTES 4096u
 /* After its last line a connection that offended twice is given this long to read it; then it is
@@ -1030,6 +1038,14 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 #define ACCESS_START_S 2
 /* Look-ups under way at once: those before a reload may hang. Beyond: the lists stay. */
 #define ACCESS_SEARCHES_MAX 4u
+/* Who somebody is, in words: "certificate app1.example.org (app1), token ci". What does not fit is
+ * cut off. */
+#define SERVICE_WHO_BYTES 224u
+/* What an admin's request names, in a line of the log: two names of nodes and two addresses. What
+ * does not fit is cut off. */
+#define ACCESS_WORDS_BYTES 700u
+/* Prefixes that a denial names; the others are counted. */
+#define ACCESS_PREFIXES_SAID 4u
 /* A compare with more reads than this is for admins alone. */
 #define ACCESS_COMPARE_READS 1000u
 /* What a user or group is known by may be long, a group of thousands: it is asked for again with
@@ -1051,6 +1067,10 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 #define TLS_SECRET_FILE_BYTES_MAX 8192u
 /* "ridd_" and 32 bytes in hexadecimal. */
 #define TLS_TOKEN_TEXT_BYTES 69u
+/* What is kept of a token: SHA-256. */
+#define ACCESS_HASH_BYTES 32u
+/* `auth`: what is taken as a token at all; ours have less. A longer one is malformed. */
+#define AUTH_TOKEN_BYTES_MAX 128u
 /* Paths in [security], as CONF_DATA_DIR_BYTES_MAX. */
 #define TLS_FILE_BYTES_MAX 180u
 /* Names of a certificate: one of them, and all together; what does not fit is no name. */
@@ -1074,8 +1094,14 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 #define TLS_GREETER_TICK_US 50000
 /* From a connection to the end of its handshake; then it is closed. */
 #define TLS_HANDSHAKE_US 5000000u
+/* The thread that shakes hands with clients stands behind the loop and the log, where the
+ * processors do not suffice: nice(2). */
+#define CLIENT_GREETER_NICE 5
 /* A certificate that ends within 30 days is warned of. */
 #define TLS_EXPIRY_WARNING_S (INT64_C(30) * 86400)
+/* A day; so often that is looked at. */
+#define TLS_DAY_S          86400
+#define TLS_EXPIRY_LOOK_US (UINT64_C(1000000) * TLS_DAY_S)
 /* Lines of [access] that name somebody, bytes of whom they name and of a prefix of keys. */
 #define CONF_GRANTS_MAX          64u
 #define CONF_GRANT_WHO_BYTES_MAX 127u
@@ -1084,6 +1110,8 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 #define CONF_TOKEN_DIGITS 64u
 /* Addresses of [node] listen. */
 #define CONF_LISTEN_MAX 4u
+/* With the one on the line of [peers]. */
+#define CLIENT_LISTENERS_MAX (CONF_LISTEN_MAX + 1u)
 /* What inih takes of a line. A longer one is a problem, and so is one that would be longer as
  * conf_print() writes it. */
 #define CONF_LINE_BYTES_MAX 197u

@@ -91,11 +91,11 @@
     "Read it ('ridctl get KEY') and decide again."
 
 #define SAY_DENIED \
-    "The connection may not ask for this on the node's local socket: the text names the role that" \
-    " is needed, and who asks. Nothing was done.", \
-    "[access] in ridd.conf does not give that role to the user, or to one of their groups.", \
-    "'id' shows your groups; unix_read, unix_write, unix_admin in ridd.conf(5), then 'systemctl" \
-    " reload ridd@NAME'."
+    "The connection may not ask for this: the text names the role that is needed, who asks, and" \
+    " the prefix of keys that they have it for. Nothing was done.", \
+    "[access] in ridd.conf does not give that role to the user or their groups, the certificate," \
+    " the secret or the token, or not for these keys; or a token came without TLS.", \
+    "'id' shows your groups; [access] in ridd.conf(5), then 'systemctl reload ridd@NAME'."
 
 static const struct explained errors[] = {
 #define X(symbol, name, code, definite, code_after)                                                \
@@ -195,9 +195,9 @@ static const struct explained ctl_exits[] = {
      "An election, an overload, a timeout, or another change that is under way.",
      "Try again; if it stays so, 'ridctl status' says why."},
     {EXPLAINED_CTL_EXIT, "denied", CTL_EXIT_DENIED, -1, NULL,
-     "The node's local socket does not give this user the role that is needed.",
-     "[access] in ridd.conf names other users and groups.",
-     "'id' shows your groups; or ask by TCP with --endpoints HOST:PORT."},
+     "The node does not give whoever asks the role that is needed.",
+     "[access] in ridd.conf names others, or other keys.",
+     "The text says who asks; 'id' shows your groups; 'ridctl explain denied'."},
     {EXPLAINED_CTL_EXIT, "configuration", CTL_EXIT_CONF, -1, NULL,
      "No cluster is named, the configuration cannot be used, or it describes another cluster than"
      " the one that answers.", NULL,

@@ -168,8 +168,13 @@ struct engine_ops {
     void (*hold)(void *ctx, void *conn);
     void (*release)(void *ctx, void *conn);
     enum service_role (*role)(void *ctx, void *conn); /* or NULL: each may do everything */
-    void (*denied)(void *ctx, void *conn, const struct wire_request *q, enum service_role needed,
-                   char *ret_who, size_t size);             /* or NULL */
+    unsigned (*grants)(void *ctx, void *conn,
+                       struct service_grant ret[CONF_GRANTS_MAX]); /* or NULL */
+    void (*denied)(void *ctx, void *conn, const struct service_denial *denial, char *ret_who,
+                   size_t size);                                        /* or NULL */
+    void (*admin)(void *ctx, void *conn, const struct wire_request *q); /* or NULL */
+    int (*auth)(void *ctx, void *conn, struct wire_slice token,
+                struct service_who *ret);                   /* or NULL */
     const char *(*conn_address)(void *ctx, void *conn);     /* or NULL */
     struct memory_conn *(*memory)(void *ctx, void *conn);   /* or NULL */
     void (*touched)(void *ctx, void *conn, size_t bytes);   /* or NULL */

@@ -286,12 +286,33 @@ static enum service_role role(void *ctx, void *conn)
     return e->ops.role(e->ops.ctx, conn);
 }
 
-static void denied(void *ctx, void *conn, const struct wire_request *q, enum service_role needed,
-                   char *ret_who, size_t size)
+static unsigned grants(void *ctx, void *conn, struct service_grant ret[CONF_GRANTS_MAX])
 {
     struct engine *e = ctx;
 
-    e->ops.denied(e->ops.ctx, conn, q, needed, ret_who, size);
+    return e->ops.grants(e->ops.ctx, conn, ret);
+}
+
+static void denied(void *ctx, void *conn, const struct service_denial *denial, char *ret_who,
+                   size_t size)
+{
+    struct engine *e = ctx;
+
+    e->ops.denied(e->ops.ctx, conn, denial, ret_who, size);
+}
+
+static void admin(void *ctx, void *conn, const struct wire_request *q)
+{
+    struct engine *e = ctx;
+
+    e->ops.admin(e->ops.ctx, conn, q);
+}
+
+static int auth(void *ctx, void *conn, struct wire_slice token, struct service_who *ret)
+{
+    struct engine *e = ctx;
+
+    return e->ops.auth(e->ops.ctx, conn, token, ret);
 }
 
 static const char *conn_address(void *ctx, void *conn)
@@ -467,7 +488,10 @@ void engine_fill_service_ops(struct engine *e, struct service_ops *ops)
                                 .arrived_us = e->ops.arrived_us != NULL ? service_arrived_us : NULL,
                                 .touched = e->ops.touched != NULL ? touched : NULL,
                                 .role = e->ops.role != NULL ? role : NULL,
+                                .grants = e->ops.grants != NULL ? grants : NULL,
                                 .denied = e->ops.denied != NULL ? denied : NULL,
+                                .admin = e->ops.admin != NULL ? admin : NULL,
+                                .auth = e->ops.auth != NULL ? auth : NULL,
                                 .conn_address = e->ops.conn_address != NULL ? conn_address : NULL,
                                 .client_addr = client_addr,
                                 .peer_addr = peer_addr,

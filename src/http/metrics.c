@@ -474,6 +474,33 @@ static void refused(struct writer *w)
     metrics_u64(w, w->h->n_refused);
 }
 
+static void denied(struct writer *w)
+{
+    for (unsigned i = 0; i < SERVICE_N_IDENTITIES; i++)
+        metrics_labelled(w, "identity", service_identity_name((enum service_identity)i),
+                         w->h->n_denied[i]);
+}
+
+static void auth_failed(struct writer *w)
+{
+    metrics_u64(w, w->h->n_auth_failed);
+}
+
+static void handshakes(struct writer *w)
+{
+    metrics_labelled(w, "result", "done", w->h->n_handshakes);
+    metrics_labelled(w, "result", "failed", w->h->n_handshakes_failed);
+}
+
+static void certificates(struct writer *w)
+{
+    for (unsigned i = 0; i < w->h->n_certificates; i++) {
+        const struct tls_expiry *e = &w->h->certificates[i];
+
+        metrics_labelled(w, "what", e->what, e->not_after_s > 0 ? (uint64_t)e->not_after_s : 0);
+    }
+}
+
 static void client_bytes(struct writer *w)
 {
     metrics_labelled(w, "direction", "in", w->h->bytes_in);

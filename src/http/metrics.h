@@ -17,6 +17,7 @@
 #include "engine/metrics.h"
 #include "http/board.h"
 #include "http/http.h"
+#include "tls/tls.h"
 
 #define METRICS_UNKNOWN UINT64_MAX
 #define METRICS_TYPE    "text/plain; version=0.0.4; charset=utf-8"
@@ -30,6 +31,12 @@ struct metrics_host {
     unsigned connections_limit;
     uint64_t n_accepted;
     uint64_t n_refused;
+    uint64_t n_denied[SERVICE_N_IDENTITIES]; /* requests */
+    uint64_t n_auth_failed;
+    uint64_t n_handshakes; /* of clients by TLS */
+    uint64_t n_handshakes_failed;
+    unsigned n_certificates;
+    struct tls_expiry certificates[2 * TLS_EXPIRIES_MAX];
     uint64_t bytes_in;
     uint64_t bytes_out;
     uint64_t memory_limit_bytes;

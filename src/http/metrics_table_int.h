@@ -165,6 +165,16 @@
       "Connections that were taken.")                                                             \
     X(refused, "ridd_connections_refused_total", COUNTER, "",                                     \
       "Connections that were refused at a limit.")                                                \
+    X(denied, "ridd_denied_total", COUNTER, "identity",                                           \
+      "Requests that were denied, by what the client is known by: unix (a user of the host), "    \
+      "cert, secret, token, nobody.")                                                             \
+    X(auth_failed, "ridd_auth_failed_total", COUNTER, "",                                         \
+      "Tokens that were refused: [access] does not know them, or they came without TLS.")         \
+    X(handshakes, "ridd_tls_handshakes_total", COUNTER, "result",                                 \
+      "Handshakes of TLS at the ports of clients: done, failed.")                                 \
+    X(certificates, "ridd_certificate_not_after_seconds", GAUGE, "what",                          \
+      "When the certificate that ends first of this file ends, in seconds since 1970: "           \
+      "peer_cert, peer_ca, client_cert, client_ca.")                                              \
     X(client_bytes, "ridd_client_bytes_total", COUNTER, "direction",                              \
       "Bytes read from and written to clients.")                                                  \
     X(http_requests, "ridd_http_requests_total", COUNTER, "result",                               \

@@ -129,6 +129,13 @@ void client_conn_settle(struct client_conn *c)
         c->line_us = clock_mono_us();
 }
 
+/* So that the client knows that nobody else ended it. */
+static void say_end(struct client_conn *c)
+{
+    if (c->stream != NULL && client_conn_out_bytes(c) == 0)
+        tls_say_end(c->stream);
+}
+
 /* Closes it when everything owed was sent (CLIENT-10), or at least our half of it. */
 static void maybe_finish(struct client_conn *c)
 {
@@ -141,6 +148,7 @@ static void maybe_finish(struct client_conn *c)
     } else if (c->ending && c->linger_us == 0) {
         /* Closing with unread input would make the kernel reset the connection, and the error line
          * with it. */
+        say_end(c);
         (void)shutdown(c->fd, SHUT_WR);
         c->linger_us = clock_mono_us();
         client_conn_settle(c);
@@ -198,12 +206,45 @@ static void resume(struct client_conn *c)
  * there is nothing would cost a system call for each request; so who is quiet for a tick is read
  * once more. */
 
+static const char *error_text(const struct client_conn *c, int error)
+{
+    return c->stream != NULL ? tls_stream_why(c->stream) : strerror(error);
+}
+
 static void read_error(struct client_conn *c, int error)
 {
-    char why[96];
+    char why[256];
 
-    (void)snprintf(why, sizeof(why), "cannot read: %s", strerror(error));
+    (void)snprintf(why, sizeof(why), "cannot read: %s", error_text(c, error));
     client_conn_die(c, why);
+}
+
+/* False: that is all for now. */
+static bool read_nothing(struct client_conn *c, int error)
+{
+    if (error == EINTR) {
+        /* A record of TLS without data, or a signal: there may be more, and it was a step like any
+         * other (TLS-23). */
+        client_turns_step(c, CLIENT_LOOK_COST);
+        return true;
+    }
+    if (error == EAGAIN)
+        c->readable = c->unsure = false;
+    else
+        read_error(c, error);
+    return false;
+}
+
+/* TLS gives a record at a time, of which none is so long, and what is left of it makes nothing
+ * readable: only when there is nothing is that all (TLS-21). */
+static bool may_hold_more(const struct client_conn *c, size_t n, size_t asked)
+{
+    return c->stream != NULL || n == asked || c->end_told;
+}
+
+static ssize_t receive(struct client_conn *c, void *buf, size_t size)
+{
+    return c->stream != NULL ? tls_recv(c->stream, buf, size) : recv(c->fd, buf, size, 0);
 }
 
 /* Of a local socket the kernel tells an end of what the client sends from an end of the client, for
@@ -218,8 +259,10 @@ static bool is_gone(const struct client_conn *c)
 static void read_end(struct client_conn *c)
 {
     c->eof = true;
-    /* ridd-protocol(7): a last line without its newline counts. */
-    client_lines_end(c);
+    /* ridd-protocol(7): a last line without its newline counts; but where TLS was cut off before
+     * its end, somebody on the way may have chosen where it ends (TLS-22). */
+    if (c->stream == NULL || tls_ended_well(c->stream))
+        client_lines_end(c);
     if (!c->dead && !has_lines(c) && is_gone(c))
         client_conn_die(c, c->ending ? c->ending_why : "closed by the client");
 }
@@ -232,21 +275,18 @@ static void read_socket(struct client_conn *c)
     ssize_t n;
 
     while (p->share > 0) {
-        n = recv(c->fd, p->chunk, chunk, 0);
-        if (n < 0) {
-            if (errno == EAGAIN)
-                c->readable = c->unsure = false;
-            else if (errno != EINTR)
-                read_error(c, errno);
+        n = receive(c, p->chunk, chunk);
+        if (n < 0 && read_nothing(c, errno))
+            continue;
+        if (n < 0)
             break;
-        }
         c->active_us = p->now_us;
         if (n == 0) {
             read_end(c);
             break;
         }
         p->stats.bytes_in += (uint64_t)n;
-        c->readable = (size_t)n == chunk || c->end_told;
+        c->readable = may_hold_more(c, (size_t)n, chunk);
         c->unsure = !c->readable;
         if (!c->ending)
             take_chunk(c, (size_t)n);
@@ -342,14 +382,35 @@ static void out_consume(struct client_conn *c, size_t n)
     }
 }
 
+/* Records are sent one after the other, as many as are due. */
+static ssize_t send_records(struct client_conn *c, const unsigned char *data, size_t len)
+{
+    size_t at = 0;
+    ssize_t n;
+
+    do {
+        n = tls_send(c->stream, data + at, len - at);
+        if (n > 0)
+            at += (size_t)n;
+    } while (n > 0 && at < len);
+    return at > 0 ? (ssize_t)at : n;
+}
+
+static ssize_t send_piece(struct client_conn *c, const unsigned char *data, size_t len)
+{
+    return c->stream != NULL ? send_records(c, data, len) : send(c->fd, data, len, MSG_NOSIGNAL);
+}
+
 static void write_socket(struct client_conn *c, uint64_t now_us)
 {
     const size_t out = client_conn_out_bytes(c);
     const size_t piece = out < CLIENT_SEND_BYTES ? out : CLIENT_SEND_BYTES;
-    char why[96];
+    const uint64_t per_us =
+        c->stream != NULL ? CLIENT_SEND_TLS_BYTES_PER_US : CLIENT_SEND_BYTES_PER_US;
+    char why[256];
     ssize_t n;
 
-    n = send(c->fd, c->out.data + c->out_pos, piece, MSG_NOSIGNAL);
+    n = send_piece(c, c->out.data + c->out_pos, piece);
     if (n < 0 && errno == EAGAIN) {
         if (c->stuck_us == 0)
             c->stuck_us = now_us;
@@ -357,14 +418,14 @@ static void write_socket(struct client_conn *c, uint64_t now_us)
         return;
     }
     if (n < 0 && errno != EINTR) {
-        (void)snprintf(why, sizeof(why), "cannot write: %s", strerror(errno));
+        (void)snprintf(why, sizeof(why), "cannot write: %s", error_text(c, errno));
         client_conn_die(c, why);
         return;
     }
     if (n > 0) {
         c->port->stats.bytes_out += (uint64_t)n;
         c->port->sent += (size_t)n;
-        client_turns_charge(c, (uint64_t)n / CLIENT_SEND_BYTES_PER_US);
+        client_turns_charge(c, (uint64_t)n / per_us);
         c->active_us = now_us;
         c->stuck_us = 0;
         out_consume(c, (size_t)n);
@@ -401,22 +462,26 @@ static void name_origin(struct client_conn *c, const struct client_origin *from)
         net_addr_format(from->sa, c->address, sizeof(c->address));
 }
 
-int client_conn_new(struct client_port *p, int fd, const struct client_origin *from,
-                    struct client_conn **ret_conn)
+int client_conn_new(struct client_port *p, int fd, struct tls_stream *stream,
+                    const struct client_origin *from, struct client_conn **ret_conn)
 {
     CLEANUP(conn) struct client_conn *c = calloc(1, sizeof(*c));
 
     if (c == NULL) {
+        tls_stream_free(stream);
         (void)close(fd);
         return err_origin(-ENOMEM);
     }
     c->port = p;
     c->fd = fd;
+    c->stream = stream;
     list_init(&c->node);
     list_init(&c->dirty);
     list_init(&c->turn);
     list_init(&c->starved);
     memory_conn_init(&c->memory, p->conf.memory);
+    if (stream != NULL)
+        budget_take(&c->memory.stream, CLIENT_STREAM_BYTES);
     c->request_bytes = p->conf.request_bytes;
     c->in_flight = p->conf.in_flight;
     c->active_us = clock_mono_us();
@@ -444,6 +509,8 @@ void client_conn_free(struct client_conn *c)
         event_free(c->ev_read);
     if (c->ev_write != NULL)
         event_free(c->ev_write);
+    tls_stream_free(c->stream);
+    budget_set(&c->memory.stream, 0);
     if (c->fd >= 0)
         (void)close(c->fd);
     net_sources_give(c->source);
@@ -465,6 +532,7 @@ void client_conn_die(struct client_conn *c, const char *why)
     if (c->dead)
         return;
     c->dead = true;
+    say_end(c);
     (void)event_del(c->ev_read);
     if (c->ev_write != NULL)
         (void)event_del(c->ev_write);
@@ -479,9 +547,7 @@ void client_conn_die(struct client_conn *c, const char *why)
     p->stats.n_open--;
     net_sources_give(take_ptr(c->source));
     client_port_wake(p);
-    net_listener_resume(p->listener);
-    if (p->local != NULL)
-        net_listener_resume(p->local);
+    client_port_resume(p);
     p->ops.on_closed(p->ops.ctx, c, why);
 }
 
@@ -590,6 +656,16 @@ void client_conn_close(struct client_conn *c, const char *why)
     client_port_enter(p);
     client_conn_die(c, why);
     client_port_leave(p);
+}
+
+bool client_conn_is_tls(const struct client_conn *c)
+{
+    return c->stream != NULL;
+}
+
+const struct tls_identity *client_conn_identity(const struct client_conn *c)
+{
+    return c->stream != NULL ? tls_stream_identity(c->stream) : NULL;
 }
 
 bool client_conn_peer(const struct client_conn *c, struct client_peer *ret)

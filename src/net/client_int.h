@@ -1,11 +1,20 @@
 /* The parts of the client port: client_port.c accepts, times and frees; client_conn.c reads and
- * writes; client_lines.c cuts lines from what was read; client_turns.c says whose turn it is. */
+ * writes; client_greet.c has handshakes done; client_lines.c cuts lines from what was read;
+ * client_turns.c says whose turn it is. */
 #ifndef RIDD_NET_CLIENT_INT_H
 #define RIDD_NET_CLIENT_INT_H
 
 #include "base/list.h"
 #include "net/client_port.h"
 #include "net/net_int.h"
+#include "tls/greeter.h"
+
+/* One address that it listens on. */
+struct client_listener {
+    struct client_port *port; /* borrowed */
+    struct net_listener *of;  /* owned */
+    bool tls;
+};
 
 struct client_port {
     struct event_base *base; /* borrowed */
@@ -14,8 +23,12 @@ struct client_port {
     struct client_port_stats stats;
     struct net_sources sources;
     int priority;
-    struct net_listener *listener; /* owned */
-    struct net_listener *local;    /* owned; NULL: no socket of this host */
+    struct client_listener listeners[CLIENT_LISTENERS_MAX];
+    unsigned n_listeners;
+    struct tls_ctx *tls;        /* counted; NULL: nobody is taken by TLS */
+    struct greeter *greeter;    /* owned; NULL: no listener speaks TLS */
+    struct list greetings;      /* whose handshakes are under way */
+    struct net_listener *local; /* owned; NULL: no socket of this host */
     struct net_local local_path;
     struct event *ev_tick; /* owned; the one timer of all connections */
     struct event *ev_work; /* owned; runs due lists, frees; by itself or timeout */
@@ -90,7 +103,8 @@ struct client_conn {
     unsigned in_flight;
     unsigned n_held;
     unsigned n_too_long;
-    int fd; /* owned; once it is dead of no use to anybody */
+    int fd;                    /* owned; once it is dead of no use to anybody */
+    struct tls_stream *stream; /* owned; NULL: plain text */
     bool dead;
     bool reading;  /* what its socket holds is wanted */
     bool readable; /* its socket may hold something: told, and not yet read to the end */
@@ -117,6 +131,9 @@ void client_port_leave(struct client_port *p);
 /* ev_work is due in the next turn. */
 void client_port_wake(struct client_port *p);
 
+/* A descriptor was given back, or will be soon. */
+void client_port_resume(struct client_port *p);
+
 /* Where a connection comes from: an address, or a user of this host. */
 struct client_origin {
     const struct sockaddr_storage *sa;
@@ -124,9 +141,13 @@ struct client_origin {
     bool is_local;
     struct client_peer peer;
 };
-/* Owns fd at once. */
-int client_conn_new(struct client_port *p, int fd, const struct client_origin *from,
-                    struct client_conn **ret_conn);
+/* Becomes a connection, and is no more counted by the caller. Owns fd and stream, which is NULL
+ * where plain text is spoken, at once. */
+void client_port_open(struct client_port *p, int fd, struct tls_stream *stream,
+                      const struct client_origin *from);
+/* The same. */
+int client_conn_new(struct client_port *p, int fd, struct tls_stream *stream,
+                    const struct client_origin *from, struct client_conn **ret_conn);
 void client_conn_die(struct client_conn *c, const char *why);
 void client_conn_free(struct client_conn *c);
 /* Of one that is dead. */
@@ -147,6 +168,21 @@ bool client_conn_over_limits(const struct client_conn *c);
 void client_conn_end(struct client_conn *c, const char *why);
 /* The next flush looks at it. */
 void client_conn_mark_dirty(struct client_conn *c);
+
+/* ---- client_greet.c ---- */
+
+/* There is a thread for handshakes from now on. 0 or -errno with err_text(). */
+int client_greet_begin(struct client_port *p);
+/* Has the handshake done; then it is opened, or refused where there is no room. Owns fd at once. */
+void client_greet(struct client_port *p, int fd, const struct client_origin *from);
+/* The host is told why somebody who came by TLS was not taken. */
+void client_greet_tell(struct client_port *p, const struct sockaddr_storage *sa, const char *why);
+/* Those that are under way are closed. */
+void client_greet_drop(struct client_port *p);
+/* And the thread ends. Not from within anything that the port calls. */
+void client_greet_end(struct client_port *p);
+
+/* ---- client_lines.c, client_turns.c ---- */
 
 /* Cuts lines from data, while its share lasts, and returns the bytes that were dealt with: fewer
  * than len when a limit was reached. */

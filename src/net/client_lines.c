@@ -20,7 +20,7 @@ static void line_too_long(struct client_conn *c)
 
 /* Who does not speak our protocol was made to send this, by a web page for example: answered once,
  * and nothing of it is run, neither this line nor any behind it (CLIENT-11). */
-static void line_foreign(struct client_conn *c, bool http)
+static void line_foreign(struct client_conn *c, enum wire_foreign what)
 {
     struct client_port *p = c->port;
 
@@ -28,8 +28,15 @@ static void line_foreign(struct client_conn *c, bool http)
     c->line_no++;
     c->line_us = 0;
     p->stats.n_foreign++;
-    p->ops.on_foreign(p->ops.ctx, c, c->line_no, http);
+    p->ops.on_foreign(p->ops.ctx, c, c->line_no, what);
     client_conn_end(c, "not our protocol");
+}
+
+static enum wire_foreign what_it_is(const struct client_conn *c, char first)
+{
+    if (c->greeted)
+        return WIRE_FOREIGN_HTTP;
+    return wire_line_is_tls(first) ? WIRE_FOREIGN_TLS : WIRE_FOREIGN_OTHER;
 }
 
 /* White space is counted, not walked over again with each piece of it that comes. */
@@ -43,7 +50,7 @@ static bool look_at_head(struct client_conn *c, const char *text, size_t len)
         c->n_blank++;
     head = wire_line_head(text + c->n_blank, len - c->n_blank, !c->greeted);
     if (head == WIRE_LINE_FOREIGN) {
-        line_foreign(c, c->greeted);
+        line_foreign(c, what_it_is(c, text[0]));
         return true;
     }
     c->judged = head == WIRE_LINE_OURS;
@@ -115,7 +122,7 @@ void client_lines_again(struct client_conn *c)
 static void pieces_too_long(struct client_conn *c)
 {
     if (!c->judged && c->port->ops.on_foreign != NULL) {
-        line_foreign(c, false);
+        line_foreign(c, WIRE_FOREIGN_OTHER);
         return;
     }
     c->line_no++;

@@ -47,9 +47,12 @@ static void destroy(struct client_port *p)
         event_free(p->ev_work);
     if (p->ev_barred != NULL)
         event_free(p->ev_barred);
-    net_listener_free(p->listener);
+    client_greet_end(p);
+    for (unsigned i = 0; i < p->n_listeners; i++)
+        net_listener_free(p->listeners[i].of);
     net_listener_free(p->local);
     net_local_remove(&p->local_path);
+    tls_ctx_unref(p->tls);
     free(p->chunk);
     free(p);
 }
@@ -79,6 +82,14 @@ void client_port_wake(struct client_port *p)
 {
     if (!p->freed && !evtimer_pending(p->ev_work, NULL))
         (void)evtimer_add(p->ev_work, &at_once);
+}
+
+void client_port_resume(struct client_port *p)
+{
+    for (unsigned i = 0; i < p->n_listeners; i++)
+        net_listener_resume(p->listeners[i].of);
+    if (p->local != NULL)
+        net_listener_resume(p->local);
 }
 
 void client_port_free(struct client_port *p)
@@ -244,13 +255,12 @@ static void refuse(struct client_port *p, int fd, unsigned limit, bool of_host)
     (void)close(fd);
 }
 
-static void conn_open(struct client_port *p, int fd, const struct client_origin *from)
+void client_port_open(struct client_port *p, int fd, struct tls_stream *stream,
+                      const struct client_origin *from)
 {
     struct client_conn *c;
 
-    if (!from->is_local)
-        net_socket_nodelay(fd);
-    if (client_conn_new(p, fd, from, &c) != 0) {
+    if (client_conn_new(p, fd, stream, from, &c) != 0) {
         p->stats.n_refused++;
         return;
     }
@@ -261,25 +271,76 @@ static void conn_open(struct client_port *p, int fd, const struct client_origin 
     client_conn_settle(c);
 }
 
+/* Those that shake hands have descriptors, too, and will be open in a moment (TLS-20). */
+static unsigned n_taken(const struct client_port *p)
+{
+    return p->stats.n_open + p->stats.n_shaking;
+}
+
+/* False: there is room. */
+static bool is_over(struct client_port *p, const struct client_origin *from, bool last_fd,
+                    unsigned *ret_limit, bool *ret_of_host)
+{
+    *ret_of_host = false;
+    *ret_limit = p->stats.limit;
+    if (last_fd)
+        *ret_limit = n_taken(p); /* so many it was that there were descriptors for */
+    if (last_fd || n_taken(p) >= p->stats.limit)
+        return true;
+    *ret_of_host = true;
+    *ret_limit = p->stats.limit_host;
+    return net_sources_count(&p->sources, from->host) >= p->stats.limit_host;
+}
+
 static void take_in(struct client_port *p, int fd, const struct client_origin *from, bool last_fd)
 {
+    unsigned limit;
+    bool of_host;
+
     client_port_enter(p);
-    if (last_fd)
-        refuse(p, fd, p->stats.n_open, false); /* so many it was that there were descriptors for */
-    else if (p->stats.n_open >= p->stats.limit)
-        refuse(p, fd, p->stats.limit, false);
-    else if (net_sources_count(&p->sources, from->host) >= p->stats.limit_host)
-        refuse(p, fd, p->stats.limit_host, true);
+    if (is_over(p, from, last_fd, &limit, &of_host)) {
+        refuse(p, fd, limit, of_host);
+    } else {
+        if (!from->is_local)
+            net_socket_nodelay(fd);
+        client_port_open(p, fd, NULL, from);
+    }
+    client_port_leave(p);
+}
+
+/* Nothing can be said before the handshake, and whoever is beyond a limit is not worth one: the
+ * host may tell somebody else. */
+static void refuse_tls(struct client_port *p, int fd, const struct client_origin *from)
+{
+    p->stats.n_refused++;
+    (void)recv(fd, p->chunk, CLIENT_CHUNK_BYTES, 0);
+    (void)close(fd);
+    client_greet_tell(p, from->sa, "there are too many connections");
+}
+
+static void take_in_tls(struct client_port *p, int fd, const struct client_origin *from,
+                        bool last_fd)
+{
+    unsigned limit;
+    bool of_host;
+
+    client_port_enter(p);
+    if (p->tls == NULL || is_over(p, from, last_fd, &limit, &of_host))
+        refuse_tls(p, fd, from);
     else
-        conn_open(p, fd, from);
+        client_greet(p, fd, from);
     client_port_leave(p);
 }
 
 static void on_accept(void *ctx, int fd, const struct sockaddr_storage *sa, bool last_fd)
 {
+    const struct client_listener *l = ctx;
     const struct client_origin from = {.sa = sa, .host = net_host_of(sa)};
 
-    take_in(ctx, fd, &from, last_fd);
+    if (l->tls)
+        take_in_tls(l->port, fd, &from, last_fd);
+    else
+        take_in(l->port, fd, &from, last_fd);
 }
 
 /* The kernel knows who connected, or there is no connection: nobody is taken for somebody. */
@@ -368,8 +429,9 @@ static void cleanup_port_fn(struct client_port **p)
         destroy(*p);
 }
 
-int client_port_new(struct event_base *base, const char *addr, const struct client_port_conf *conf,
-                    const struct client_port_ops *ops, struct client_port **ret)
+int client_port_new(struct event_base *base, const char *addr, bool tls,
+                    const struct client_port_conf *conf, const struct client_port_ops *ops,
+                    struct client_port **ret)
 {
     CLEANUP(port) struct client_port *p = calloc(1, sizeof(*p));
     int rc;
@@ -380,6 +442,7 @@ int client_port_new(struct event_base *base, const char *addr, const struct clie
     p->ops = *ops;
     net_sources_init(&p->sources, seed_fresh());
     p->priority = event_base_get_npriorities(base) - 1;
+    list_init(&p->greetings);
     list_init(&p->conns);
     list_init(&p->dirty);
     for (unsigned i = 0; i < CLIENT_LEVELS; i++)
@@ -399,12 +462,36 @@ int client_port_new(struct event_base *base, const char *addr, const struct clie
         event_priority_set(p->ev_work, p->priority) != 0 ||
         event_priority_set(p->ev_barred, p->priority) != 0)
         return err_origin(err_say(-ENOMEM, "cannot open the client port: out of memory"));
-    rc = net_listener_new(base, addr, p->priority, on_accept, p, &p->listener);
+    rc = client_port_listen(p, addr, tls);
     if (rc != 0)
         return err_trace(rc);
     client_port_set_conf(p, conf);
     *ret = take_ptr(p);
     return 0;
+}
+
+int client_port_listen(struct client_port *p, const char *addr, bool tls)
+{
+    struct client_listener *l = &p->listeners[p->n_listeners];
+    int rc = 0;
+
+    rid_assert(p->n_listeners < CLIENT_LISTENERS_MAX);
+    if (tls && p->greeter == NULL)
+        rc = client_greet_begin(p);
+    if (rc != 0)
+        return err_trace(rc);
+    *l = (struct client_listener){.port = p, .tls = tls};
+    rc = net_listener_new(p->base, addr, p->priority, on_accept, l, &l->of);
+    if (rc != 0)
+        return err_trace(rc);
+    p->n_listeners++;
+    return 0;
+}
+
+void client_port_set_tls(struct client_port *p, struct tls_ctx *tls)
+{
+    tls_ctx_unref(p->tls);
+    p->tls = tls != NULL ? tls_ctx_ref(tls) : NULL;
 }
 
 int client_port_listen_local(struct client_port *p, const char *path)
@@ -428,10 +515,12 @@ void client_port_quiesce(struct client_port *p)
     if (p->quiesced)
         return;
     p->quiesced = true;
-    net_listener_stop(p->listener);
+    for (unsigned i = 0; i < p->n_listeners; i++)
+        net_listener_stop(p->listeners[i].of);
     if (p->local != NULL)
         net_listener_stop(p->local);
     client_port_enter(p);
+    client_greet_drop(p);
     list_for_each(it, &p->conns) client_conn_settle(list_entry(it, struct client_conn, node));
     client_port_leave(p);
 }
@@ -502,10 +591,15 @@ void client_port_end_turn(struct client_port *p)
 
 void client_port_get_stats(const struct client_port *p, struct client_port_stats *ret)
 {
+    struct greeter_stats greeter = {0};
+
+    if (p->greeter != NULL)
+        greeter_get_stats(p->greeter, &greeter);
     *ret = p->stats;
+    ret->handshakes_us = greeter.busy_us;
 }
 
 unsigned client_port_number(const struct client_port *p)
 {
-    return net_listener_port(p->listener);
+    return net_listener_port(p->listeners[0].of);
 }

@@ -1,9 +1,11 @@
-/* The client port: newline-delimited lines over TCP (ridd-protocol(7)), limits and back-pressure.
+/* The client port: newline-delimited lines over TCP or TLS (ridd-protocol(7)), limits and
+ * back-pressure.
  *
  * For: handing lines up and replies down. Connections are plain libevent events, not bufferevents:
  * one read per readiness, one writev per loop turn (with one request in flight they cost a third
  * less). Lines are handed up inside the read callback; replies are added to a buffer and leave
- * with client_port_flush(), which the loop calls once per turn.
+ * with client_port_flush(), which the loop calls once per turn. By TLS it is the same, with
+ * tls_recv() and tls_send() in the place of recv(2) and send(2); handshakes are done on a thread.
  * Not for: what a line means: of its content only the first bytes are looked at, and only for
  * whether the other side speaks this protocol at all.
  * Units: bytes and microseconds, as names say.
@@ -17,9 +19,9 @@
  * (half-close) what is owed is still answered, then the connection is closed. A connection whose
  * output passes CLIENT_OUT_BYTES_HIGH is not read; one that makes no progress for CLIENT_STUCK_US
  * is closed, and when memory is tight the one that owes most goes after a second of it.
- * Thread: the loop's only. If the base has several priorities, everything here runs at the lowest
- * (CLIENT-6).
- * Source: ridd-protocol(7); the CLIENT rules of docs/RULES.md. */
+ * Thread: the loop's only, but for handshakes. If the base has several priorities, everything here
+ * runs at the lowest (CLIENT-6).
+ * Source: ridd-protocol(7); the CLIENT rules of docs/RULES.md, and TLS-20 to TLS-24. */
 #ifndef RIDD_NET_CLIENT_PORT_H
 #define RIDD_NET_CLIENT_PORT_H
 
@@ -32,6 +34,8 @@
 #include "base/budget.h"
 #include "base/buf.h"
 #include "base/limits.h"
+#include "tls/tls.h"
+#include "wire/line_head.h"
 
 struct client_port;
 struct client_conn;
@@ -57,8 +61,8 @@ struct client_port_ops {
     void (*on_too_long)(void *ctx, struct client_conn *c, uint64_t line_no);
     /* The connection does not begin as one of ours does, or a line begins with a method of HTTP:
      * add an error. Nothing behind it is looked at, and the connection is closed. NULL: nobody
-     * minds. http: it is the latter, on a connection that began well. */
-    void (*on_foreign)(void *ctx, struct client_conn *c, uint64_t line_no, bool http);
+     * minds. */
+    void (*on_foreign)(void *ctx, struct client_conn *c, uint64_t line_no, enum wire_foreign what);
     /* There is no memory for the rest of this line: add an error; the port skips the rest. Needed
      * with conf.memory. */
     void (*on_overloaded)(void *ctx, struct client_conn *c, uint64_t line_no);
@@ -73,6 +77,9 @@ struct client_port_ops {
     /* A limit of connections is reached, that of one host or that of all, whose number is given:
      * add one line to out, which is sent before closing. */
     void (*on_refused)(void *ctx, struct buf *out, unsigned limit, bool of_host);
+    /* Somebody who came by TLS was not taken: he had said something and does not speak it, or is
+     * not believed; or there was no room. NULL: nobody minds. */
+    void (*on_handshake_failed)(void *ctx, const char *address, const char *why);
     void (*on_opened)(void *ctx, struct client_conn *c); /* may set user data */
     void (*on_closed)(void *ctx, struct client_conn *c, const char *why);
 };
@@ -91,23 +98,34 @@ struct client_port_conf {
 
 struct client_port_stats {
     unsigned n_open;
-    unsigned limit; /* connections; that of the configuration or what RLIMIT_NOFILE allows */
+    unsigned n_shaking; /* whose handshake is under way: they count as open for every limit */
+    unsigned limit;     /* connections; that of the configuration or what RLIMIT_NOFILE allows */
     unsigned limit_host;
     uint64_t n_accepted;
     uint64_t n_refused;
     uint64_t n_closed_slow; /* line, idle or stuck */
     uint64_t n_too_long;
     uint64_t n_foreign;
-    uint64_t n_overloaded;   /* lines */
-    uint64_t n_closed_owing; /* so that others find memory */
-    uint64_t bytes_in;
+    uint64_t n_overloaded;        /* lines */
+    uint64_t n_closed_owing;      /* so that others find memory */
+    uint64_t n_handshakes;        /* that went well */
+    uint64_t n_handshakes_failed; /* and those of which nothing came, also for silence */
+    uint64_t handshakes_us;       /* of the processor, on their thread */
+    uint64_t bytes_in;            /* of lines: as they are without TLS */
     uint64_t bytes_out;
 };
 
 /* addr is "host:port" or "[v6]:port"; a name may resolve to several addresses: the first that binds
- * is used. 0 or -errno with err_text(). */
-int client_port_new(struct event_base *base, const char *addr, const struct client_port_conf *conf,
-                    const struct client_port_ops *ops, struct client_port **ret);
+ * is used. tls: that is what is spoken there, from client_port_set_tls() on; before that nobody is
+ * taken. 0 or -errno with err_text(). */
+int client_port_new(struct event_base *base, const char *addr, bool tls,
+                    const struct client_port_conf *conf, const struct client_port_ops *ops,
+                    struct client_port **ret);
+/* Listens there, too, up to CONF_LISTEN_MAX times: connections are those of the port, with the same
+ * limits. One that is refused for a limit cannot be told so where TLS is spoken: it is closed. */
+int client_port_listen(struct client_port *p, const char *addr, bool tls);
+/* For handshakes that begin from now on; counted. */
+void client_port_set_tls(struct client_port *p, struct tls_ctx *tls);
 /* Listens on a socket of this host, too: a path that may be what a process left that is gone
  * (ACCESS-5). Its connections are those of the port, with the same limits; where one of an address
  * counts, one of a user does. Once. 0 or -errno with err_text(). */
@@ -129,7 +147,7 @@ void client_port_get_stats(const struct client_port *p, struct client_port_stats
 uint64_t client_port_read_us(const struct client_port *p);
 /* Descriptors that a process needs for so many connections, beside peers and log. */
 uint64_t client_port_fds(unsigned connections);
-/* The port it listens on (for addr with port 0). */
+/* The port that the first address came to (for one with port 0). */
 unsigned client_port_number(const struct client_port *p);
 /* Closes everything at once; on_closed is called for each connection. NULL is accepted. */
 void client_port_free(struct client_port *p);
@@ -147,7 +165,11 @@ void client_conn_release(struct client_conn *c);
 void client_conn_touched(struct client_conn *c, size_t bytes);
 /* Closes it now, unsent output is lost; on_closed is called before this returns. */
 void client_conn_close(struct client_conn *c, const char *why);
-/* False: it came by TCP, and nobody knows whose it is. */
+/* It came by TLS. */
+bool client_conn_is_tls(const struct client_conn *c);
+/* What its handshake proved, valid as long as c. NULL: it did not come by TLS. */
+const struct tls_identity *client_conn_identity(const struct client_conn *c);
+/* False: it came by TCP, and the kernel does not know whose it is. */
 bool client_conn_peer(const struct client_conn *c, struct client_peer *ret);
 /* The supplementary groups of that peer, to be freed; NULL: none. */
 gid_t *client_conn_groups(const struct client_conn *c, unsigned *ret_n);

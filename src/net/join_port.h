@@ -7,10 +7,11 @@
  * Ownership: stop_fd and what ops point to are the caller's. A JOIN is valid during the call.
  * Errors: -errno with err_text(). A caller's failure is that caller's end.
  * Thread: one, which blocks.
- * Source: MEMBER-20, MEMBER-21. */
+ * Source: MEMBER-20, MEMBER-21, TLS-10. */
 #ifndef RIDD_NET_JOIN_PORT_H
 #define RIDD_NET_JOIN_PORT_H
 
+#include "tls/tls.h"
 #include "wire/join.h"
 
 struct join_port;
@@ -32,8 +33,9 @@ struct join_port_ops {
     void (*on_tick)(void *ctx);
 };
 
-/* Listens; nobody is answered yet. */
-int join_port_new(const char *addr, struct join_port **ret);
+/* Listens; nobody is answered yet. tls: one count is taken; NULL: plain. With it nothing is read of
+ * whoever has not proved that it belongs to the cluster (TLS-10). */
+int join_port_new(const char *addr, struct tls_ctx *tls, struct join_port **ret);
 /* Until one was accepted, and then until that one has taken the answer, or JOIN_AGAIN_US at most,
  * in which others, and it again, are asked about, too. enum join_port_end or -errno. */
 int join_port_wait(struct join_port *p, int stop_fd, const struct join_port_ops *ops);

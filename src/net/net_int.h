@@ -17,6 +17,7 @@
 #include "base/list.h"
 #include "base/lookup.h"
 #include "net/client_port.h"
+#include "net/peer_net.h"
 #include "wire/frame.h"
 
 /* "[ffff:...:ffff%scope]:65535" */
@@ -56,7 +57,7 @@ struct net_question {
     const atomic_bool *stops; /* becomes true: nobody waits for it any more; NULL: never */
 };
 /* Blocking. 0; -ECANCELED: stopped; or -errno with err_text(). */
-int net_ask(const char *addr, const struct net_question *q, uint64_t deadline_us);
+int net_ask(const struct peer_whom *whom, const struct net_question *q, uint64_t deadline_us);
 
 /* ---- listener.c ---- */
 

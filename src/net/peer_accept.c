@@ -23,14 +23,17 @@ static unsigned n_half_open_of(const struct peer_net *n, uint64_t host)
     return count;
 }
 
-/* It waits for a hello of which nothing has come, not even to the kernel: our loop may be late. */
+/* It waits for a hello, or for TLS, of which nothing has come, not even to the kernel: our loop may
+ * be late. */
 static bool is_silent(const struct peer_conn *c)
 {
     int n_unread = 0;
+    int fd = c->fd;
 
-    return c->state == PEER_CONN_HELLO_AWAITED &&
-           evbuffer_get_length(bufferevent_get_input(c->bev)) == 0 &&
-           ioctl(bufferevent_getfd(c->bev), FIONREAD, &n_unread) == 0 && n_unread == 0;
+    if (c->state == PEER_CONN_HELLO_AWAITED)
+        fd = bufferevent_getfd(c->bev);
+    return fd >= 0 && (c->bev == NULL || evbuffer_get_length(bufferevent_get_input(c->bev)) == 0) &&
+           ioctl(fd, FIONREAD, &n_unread) == 0 && n_unread == 0;
 }
 
 /* Any one of this host that has said nothing, each as likely; NULL: all have. */

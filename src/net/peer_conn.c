@@ -183,9 +183,21 @@ static void on_drained(struct bufferevent *bev, void *ctx)
         peer_conn_detach(c);
 }
 
+/* TLS is between us and the socket, and what errno says may be of long ago: a time-out is told by
+ * it alone, the rest by the socket (FAILOVER-1). */
+static bool is_ended(const struct peer_conn *c, short what, int error)
+{
+    const bool eof = (what & BEV_EVENT_EOF) != 0;
+
+    if (c->ssl == NULL)
+        return eof || error == ECONNRESET || error == EPIPE;
+    return (eof || (error != ETIMEDOUT && error != EHOSTUNREACH && error != ENETUNREACH)) &&
+           peer_look_how_ended(bufferevent_getfd(c->bev)) == PEER_END_BY_PEER;
+}
+
 static void on_end(struct peer_conn *c, short what, int error)
 {
-    char text[128];
+    char text[PEER_TEXT_BYTES];
 
     /* A connection that says nothing is a port scan or a health check; half a hello is worth a
      * line. */
@@ -194,7 +206,13 @@ static void on_end(struct peer_conn *c, short what, int error)
         peer_net_lost(c, PEER_EVENT_REFUSED, "closed in the middle of the handshake");
         return;
     }
-    c->ended = (what & BEV_EVENT_EOF) != 0 || error == ECONNRESET || error == EPIPE;
+    c->ended = is_ended(c, what, error);
+    /* Whoever accepts may say so only after we have seen the end of the handshake. */
+    if (peer_tls_why(c, error, text, sizeof(text))) {
+        peer_net_lost(c, c->state == PEER_CONN_HELLO_SENT ? PEER_EVENT_REFUSED : PEER_EVENT_FAILED,
+                      text);
+        return;
+    }
     if ((what & BEV_EVENT_EOF) != 0)
         (void)snprintf(text, sizeof(text), "closed by the other side");
     else
@@ -226,26 +244,53 @@ static void cleanup_conn_fn(struct peer_conn **c)
     peer_conn_free(*c);
 }
 
+/* Nothing of TLS may stay behind a watermark: no event would tell of it (TLS-12). */
+static void set_watermark(struct peer_conn *c, size_t bytes_max)
+{
+    if (c->ssl != NULL)
+        bytes_max = PEER_IN_BYTES_MAX + 2u * PEER_IN_SLACK_BYTES;
+    bufferevent_setwatermark(c->bev, EV_READ, 0, bytes_max);
+}
+
+int peer_conn_watch(struct peer_conn *c)
+{
+    (void)bufferevent_priority_set(c->bev, 0);
+    set_watermark(c, PEER_HELLO_BYTES_MAX);
+    bufferevent_setcb(c->bev, on_readable, on_drained, on_bev_event, c);
+    if (bufferevent_enable(c->bev, EV_READ | EV_WRITE) != 0)
+        return err_origin(err_say(-ENOMEM, "cannot watch the socket"));
+    return 0;
+}
+
+static int plain(struct peer_conn *c)
+{
+    c->bev = bufferevent_socket_new(c->net->base, c->fd, BEV_OPT_CLOSE_ON_FREE);
+    if (c->bev == NULL)
+        return err_origin(err_say(-ENOMEM, "out of memory"));
+    c->fd = -1;
+    return err_trace(peer_conn_watch(c));
+}
+
 /* Owns fd at once. */
 static int conn_new(struct peer_net *n, int fd, struct peer_conn **ret_conn)
 {
     CLEANUP(conn) struct peer_conn *c = calloc(1, sizeof(*c));
+    int rc = 0;
 
-    if (c != NULL)
-        c->bev = bufferevent_socket_new(n->base, fd, BEV_OPT_CLOSE_ON_FREE);
-    if (c == NULL || c->bev == NULL) {
+    if (c == NULL) {
         (void)close(fd);
         return err_origin(err_say(-ENOMEM, "out of memory"));
     }
     c->net = n;
+    c->fd = fd;
+    c->tls = n->conf.tls != NULL;
     list_init(&c->node);
     list_init(&c->half_open);
     socket_options(fd, n->conf.user_timeout_ms);
-    (void)bufferevent_priority_set(c->bev, 0);
-    bufferevent_setwatermark(c->bev, EV_READ, 0, PEER_HELLO_BYTES_MAX);
-    bufferevent_setcb(c->bev, on_readable, on_drained, on_bev_event, c);
-    if (bufferevent_enable(c->bev, EV_READ | EV_WRITE) != 0)
-        return err_origin(err_say(-ENOMEM, "cannot watch the socket"));
+    if (!c->tls)
+        rc = plain(c);
+    if (rc != 0)
+        return err_trace(rc);
     *ret_conn = take_ptr(c);
     return 0;
 }
@@ -253,13 +298,15 @@ static int conn_new(struct peer_net *n, int fd, struct peer_conn **ret_conn)
 /* One that says nothing costs little: it has a deadline and is one of few (PEER-2). */
 int peer_conn_accept(struct peer_net *n, int fd, const struct sockaddr_storage *sa)
 {
-    struct peer_conn *c;
+    CLEANUP(conn) struct peer_conn *c = NULL;
     int rc;
 
     rc = conn_new(n, fd, &c);
+    if (rc == 0 && c->tls)
+        rc = peer_tls_await(c);
     if (rc != 0)
         return err_trace(rc);
-    c->state = PEER_CONN_HELLO_AWAITED;
+    c->state = c->tls ? PEER_CONN_SHAKING : PEER_CONN_HELLO_AWAITED;
     c->host = net_host_of(sa);
     c->from = *sa;
     list_append(&n->half_open, &c->half_open);
@@ -268,11 +315,14 @@ int peer_conn_accept(struct peer_net *n, int fd, const struct sockaddr_storage *
     c->deadline_us = c->accepted_us + n->conf.handshake_us;
     net_addr_format(sa, c->address, sizeof(c->address));
     list_append(&n->conns, &c->node);
+    c = NULL; /* the list's */
     return 0;
 }
 
 static int connect_to(struct peer_conn *c, const struct net_addr *addr)
 {
+    if (c->tls)
+        return err_trace(peer_tls_connect(c, addr));
     if (bufferevent_socket_connect(c->bev, (const struct sockaddr *)&addr->sa, (int)addr->len) != 0)
         return err_origin(err_say(-ECONNREFUSED, "cannot connect: %s", strerror(errno)));
     /* libevent makes the events anew for a socket that it connects, and they forget. */
@@ -296,6 +346,7 @@ int peer_conn_dial(struct peer *p, enum wire_channel channel, uint64_t nonce,
     c->state = PEER_CONN_CONNECTING;
     c->peer = p;
     c->dialled = true;
+    c->host = net_host_of(&addr->sa);
     c->channel = channel;
     c->nonce = nonce;
     c->deadline_us =
@@ -328,11 +379,14 @@ void peer_conn_detach(struct peer_conn *c)
     no_longer_half_open(c);
     c->state = PEER_CONN_DEAD;
     c->deadline_us = 0;
-    bufferevent_setcb(c->bev, NULL, NULL, NULL, NULL);
-    (void)bufferevent_disable(c->bev, EV_READ | EV_WRITE);
-    /* The other side learns it now; the descriptor goes with the bufferevent. */
-    if (!c->spared)
-        (void)shutdown(bufferevent_getfd(c->bev), SHUT_RDWR);
+    peer_tls_drop(c);
+    if (c->bev != NULL) {
+        bufferevent_setcb(c->bev, NULL, NULL, NULL, NULL);
+        (void)bufferevent_disable(c->bev, EV_READ | EV_WRITE);
+        /* The other side learns it now; the descriptor goes with the bufferevent. */
+        if (!c->spared)
+            (void)shutdown(bufferevent_getfd(c->bev), SHUT_RDWR);
+    }
     list_remove(&c->node);
     list_append(&c->net->dead, &c->node);
     if (!c->net->freed)
@@ -344,6 +398,7 @@ void peer_conn_free(struct peer_conn *c)
     if (c == NULL)
         return;
     list_remove(&c->node);
+    peer_tls_drop(c);
     if (c->bev != NULL)
         bufferevent_free(c->bev);
     free(c);
@@ -355,7 +410,7 @@ void peer_conn_set_up(struct peer_conn *c)
     no_longer_half_open(c);
     c->state = PEER_CONN_UP;
     c->deadline_us = 0;
-    bufferevent_setwatermark(c->bev, EV_READ, 0, PEER_IN_BYTES_MAX);
+    set_watermark(c, PEER_IN_BYTES_MAX);
     (void)bufferevent_enable(c->bev, EV_READ);
     /* Frames may have come while the other channel was still shaking hands. */
     bufferevent_trigger(c->bev, EV_READ, BEV_TRIG_IGNORE_WATERMARKS | BEV_TRIG_DEFER_CALLBACKS);
@@ -366,22 +421,39 @@ size_t peer_conn_out_bytes(const struct peer_conn *c)
     return evbuffer_get_length(bufferevent_get_output(c->bev));
 }
 
+/* How many bytes the kernel takes at once. */
+static size_t send_some(struct peer_conn *c, const struct buf *out)
+{
+    ssize_t n;
+
+    if (c->ssl != NULL)
+        return peer_tls_send_some(c, out->data, out->len);
+    n = send(bufferevent_getfd(c->bev), out->data, out->len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    return n > 0 ? (size_t)n : 0;
+}
+
+static int send_later(struct peer_conn *c, const unsigned char *data, size_t len)
+{
+    if (c->ssl != NULL)
+        return peer_tls_send_later(c, data, len);
+    return bufferevent_write(c->bev, data, len) == 0 ? 0 : err_origin(-ENOMEM);
+}
+
 /* Empties out. When nothing waits before it, it is offered to the kernel directly: a bufferevent
  * alone would write in the next turn, after three more system calls, and a read round waits for
  * these bytes. Errors are left to the bufferevent, which meets them again. */
 int peer_conn_send(struct peer_conn *c, struct buf *out)
 {
     size_t sent = 0;
-    ssize_t n;
+    int rc = 0;
 
     rid_assert(c->state != PEER_CONN_DEAD);
-    if (peer_conn_out_bytes(c) == 0) {
-        n = send(bufferevent_getfd(c->bev), out->data, out->len, MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (n > 0)
-            sent = (size_t)n;
-    }
-    if (sent < out->len && bufferevent_write(c->bev, out->data + sent, out->len - sent) != 0)
-        return err_origin(-ENOMEM);
+    if (peer_conn_out_bytes(c) == 0)
+        sent = send_some(c, out);
+    if (sent < out->len)
+        rc = send_later(c, out->data + sent, out->len - sent);
+    if (rc != 0)
+        return err_trace(rc);
     buf_reset(out, PEER_OUT_KEEP_BYTES);
     return 0;
 }

@@ -75,7 +75,8 @@ static bool said_hello(const struct peer_link *link)
 {
     for (unsigned i = 0; i < PEER_CHANNELS; i++)
         if (link->dialled && link->conns[i] != NULL &&
-            link->conns[i]->state != PEER_CONN_CONNECTING)
+            link->conns[i]->state != PEER_CONN_CONNECTING &&
+            link->conns[i]->state != PEER_CONN_SHAKING)
             return true;
     return false;
 }

@@ -64,7 +64,7 @@ void peer_hello_say(struct peer_conn *c)
     struct peer_net *n = c->net;
     struct wire_hello h;
 
-    rid_assert(c->state == PEER_CONN_CONNECTING);
+    rid_assert(c->state == PEER_CONN_CONNECTING || c->state == PEER_CONN_SHAKING);
     if (peer_dial_yields(c->peer))
         return;
     if (!ask_for_proof(c)) {
@@ -72,8 +72,9 @@ void peer_hello_say(struct peer_conn *c)
         return;
     }
     h = our_hello(c, c->peer->id);
+    if (c->state == PEER_CONN_CONNECTING) /* else it is that of TLS, too */
+        c->deadline_us = clock_mono_us() + n->conf.handshake_us;
     c->state = PEER_CONN_HELLO_SENT;
-    c->deadline_us = clock_mono_us() + n->conf.handshake_us;
     n->ops.fill_hello(n->ops.ctx, c->peer->id, &h);
     if (c->state != PEER_CONN_DEAD && send_hello(c, &h, false) != 0)
         peer_net_lost(c, PEER_EVENT_FAILED, "out of memory");
@@ -197,6 +198,9 @@ static enum wire_refusal ask_host(struct peer_conn *c, const struct wire_hello *
 {
     const struct peer_net *n = c->net;
 
+    if (!peer_tls_is(c, h->from, h->incarnation))
+        return WIRE_REFUSED_NAME;
+    asked->tls_name = peer_tls_name(c);
     return n->ops.on_hello(n->ops.ctx, h, asked);
 }
 

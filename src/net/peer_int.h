@@ -1,6 +1,7 @@
 /* The parts of the peer links: peer_net.c knows peers and pairs connections into links; peer_dial.c
  * calls them; peer_look.c looks whether one is gone; peer_accept.c says who may come in;
- * peer_conn.c is one connection with its frames, and peer_hello.c its handshake. */
+ * peer_conn.c is one connection with its frames, peer_tls.c its TLS, and peer_hello.c its
+ * handshake. */
 #ifndef RIDD_NET_PEER_INT_H
 #define RIDD_NET_PEER_INT_H
 
@@ -15,12 +16,13 @@
 /* Room of what is told of a refused handshake: with the names of two clusters. */
 #define PEER_TEXT_BYTES 320
 
-/*   dialled:  CONNECTING -> HELLO_SENT ---------> PAIRING -> UP
- *   accepted: HELLO_AWAITED -> (PROOF_AWAITED ->) PAIRING -> UP
- *   accepted, refused or a probe: HELLO_AWAITED -> LAST_WORDS
- * and from each of them to DEAD. */
+/*   dialled:  CONNECTING -> (SHAKING ->) HELLO_SENT ----------> PAIRING -> UP
+ *   accepted: (SHAKING ->) HELLO_AWAITED -> (PROOF_AWAITED ->) PAIRING -> UP
+ *   accepted, refused or a probe: (SHAKING ->) HELLO_AWAITED -> LAST_WORDS
+ * and from each of them to DEAD. SHAKING there is with TLS alone. */
 enum peer_conn_state {
     PEER_CONN_CONNECTING,
+    PEER_CONN_SHAKING, /* TLS; an accepted one that says nothing waits for the first byte of it */
     PEER_CONN_HELLO_SENT,
     PEER_CONN_HELLO_AWAITED,
     PEER_CONN_PROOF_AWAITED, /* answered, and not believed so far */
@@ -34,8 +36,16 @@ enum peer_conn_state {
 struct peer_conn {
     struct peer_net *net;    /* borrowed */
     struct list node;        /* in net->conns or net->dead */
-    struct bufferevent *bev; /* owned, with its socket */
-    struct peer *peer;       /* borrowed; NULL until a handshake names it */
+    struct bufferevent *bev; /* owned, with its socket; NULL: TLS is not made so far */
+    /* Before TLS has a bufferevent: the socket, what it waits for, and the handshake, which owns
+     * the socket while it is under way. */
+    int fd;                    /* owned; -1: somebody else does */
+    struct event *ev;          /* owned */
+    struct greeting *greeting; /* NULL: none */
+    bool tls;
+    struct ssl_st *ssl;           /* bev owns it; NULL: plain */
+    struct tls_identity identity; /* of the other side */
+    struct peer *peer;            /* borrowed; NULL until a handshake names it */
     uint64_t nonce;
     uint64_t deadline_us; /* of connecting or shaking hands; 0 when up */
     enum wire_channel channel;
@@ -135,6 +145,7 @@ struct peer_net {
     uint64_t refused_nonce; /* the second connection of a refused link makes no second event */
     unsigned depth;         /* of callbacks; not freed above 0 */
     bool freed;
+    struct greeter *greeter; /* owned; NULL: there has been no TLS */
 };
 
 static inline struct timeval net_timeval(uint64_t us)
@@ -177,6 +188,10 @@ void peer_dial_learn(struct peer *p);
 
 /* peer_look.c */
 void peer_look_init(struct peer_look *l);
+/* By FIN or RST, also where something that was sent before has not been read; or otherwise: by a
+ * time-out, or because there is no way. The kernel tells an error once. */
+enum peer_end { PEER_END_NOT_YET, PEER_END_BY_PEER, PEER_END_OTHERWISE };
+enum peer_end peer_look_how_ended(int fd);
 /* The other side ended one connection of a link; this is the other one, still whole. Then, when the
  * link is down, the look begins. The host may be told before that returns. */
 void peer_look_take(struct peer *p, const struct peer_conn *other);
@@ -236,6 +251,32 @@ struct peer *peer_net_find(const struct peer_net *n, raft_node_id id);
 void peer_net_note_refusal(struct peer_net *n, raft_node_id peer, const struct wire_hello *h,
                            int reason, bool by_us);
 
+/* ---- peer_tls.c ---- */
+
+/* There is none so far. 0 or -errno with err_text(). */
+int peer_tls_begin(struct peer_net *n);
+/* A connection that is to be made, and one that has come. c->fd is its socket. 0 or -errno with
+ * err_text(). */
+int peer_tls_connect(struct peer_conn *c, const struct net_addr *addr);
+int peer_tls_await(struct peer_conn *c);
+/* What it has before it has a bufferevent: closed, and freed. */
+void peer_tls_drop(struct peer_conn *c);
+/* As much as goes at once: how many bytes. The rest has to be offered from its first byte on, and
+ * in one piece at least as long as now. */
+size_t peer_tls_send_some(struct peer_conn *c, const void *data, size_t len);
+/* The rest. 0 or -ENOMEM. */
+int peer_tls_send_later(struct peer_conn *c, const void *data, size_t len);
+/* How it ended, of on_end(): in words. True: TLS itself came to its end. */
+bool peer_tls_why(struct peer_conn *c, int error, char *ret, size_t size);
+/* The name that its certificate says; "": it has none, or there is no TLS. */
+const char *peer_tls_name(const struct peer_conn *c);
+/* What net->conf.tls says of it now: it stays, or is dead and dialled again (TLS-14). */
+void peer_tls_judge(struct peer_conn *c);
+/* Another one for net->conf.tls. 0 or -errno with err_text(). */
+int peer_tls_change(struct peer_net *n, struct tls_ctx *tls);
+/* A certificate names its node, and what came of it says whose it is (TLS-11). */
+bool peer_tls_is(const struct peer_conn *c, raft_node_id id, uint64_t incarnation);
+
 /* A net_accept_fn; ctx is the net. */
 void peer_net_on_accept(void *ctx, int fd, const struct sockaddr_storage *sa, bool last_fd);
 
@@ -247,6 +288,8 @@ int peer_conn_dial(struct peer *p, enum wire_channel channel, uint64_t nonce,
 /* Takes it out of everything but the list of the dead. Calls nobody. */
 void peer_conn_detach(struct peer_conn *c);
 void peer_conn_free(struct peer_conn *c);
+/* c->bev is there. 0 or -ENOMEM with err_text(). */
+int peer_conn_watch(struct peer_conn *c);
 /* From here on frames are handed up. */
 void peer_conn_set_up(struct peer_conn *c);
 size_t peer_conn_out_bytes(const struct peer_conn *c);
@@ -257,5 +300,7 @@ void peer_net_shaken(struct peer_net *n, struct peer *p, struct peer_conn *c);
 /* A connection came to its end, and its link with it. event is what to report of one that was not
  * up. */
 void peer_net_lost(struct peer_conn *c, enum peer_event event, const char *why);
+/* Its deadline has passed. */
+void peer_net_too_late(struct peer_conn *c);
 
 #endif

@@ -14,7 +14,7 @@ static int on_reply(void *ctx, const struct wire_frame *frame)
     return wire_join_reply_decode(frame, ctx) == 0 ? 0 : -EPROTO;
 }
 
-static int tell(const char *addr, const struct wire_join *join, uint64_t deadline_us,
+static int tell(const struct peer_whom *whom, const struct wire_join *join, uint64_t deadline_us,
                 const atomic_bool *stops, struct wire_join_reply *ret_reply)
 {
     cleanup_buf struct buf out = BUF_INIT;
@@ -22,7 +22,7 @@ static int tell(const char *addr, const struct wire_join *join, uint64_t deadlin
         .out = &out, .on_reply = on_reply, .ctx = ret_reply, .stops = stops};
     int rc = wire_join_encode(join, &out);
 
-    return err_trace(rc == 0 ? net_ask(addr, &q, deadline_us) : rc);
+    return err_trace(rc == 0 ? net_ask(whom, &q, deadline_us) : rc);
 }
 
 /* Nobody is there, which asking does not change; or nobody waits for the answer. */
@@ -35,22 +35,22 @@ static bool is_absent(int rc)
 /* A node that runs closes a connection that begins with so long a frame. Without the configuration
  * it is short, and such a node says who it is: the one that was wanted, which took all in before,
  * or another (MEMBER-22). */
-int peer_join(const char *addr, const struct wire_join *join, unsigned timeout_ms,
+int peer_join(const struct peer_whom *whom, const struct wire_join *join, unsigned timeout_ms,
               const atomic_bool *stops, struct wire_join_reply *ret_reply)
 {
     const uint64_t deadline_us = clock_mono_us() + (uint64_t)timeout_ms * 1000u;
     struct wire_join question = *join;
     struct wire_join_reply reply = {0};
-    char why[160];
+    char why[320];
     int rc;
 
-    rc = tell(addr, join, deadline_us, stops, &reply);
+    rc = tell(whom, join, deadline_us, stops, &reply);
     if (rc != 0 && !is_absent(rc) && join->config_len > 0) {
         (void)snprintf(why, sizeof(why), "%s", err_text());
         question.config = NULL;
         question.config_len = 0;
         /* Waiting, it has not been told. */
-        if (tell(addr, &question, deadline_us, stops, &reply) != 0 ||
+        if (tell(whom, &question, deadline_us, stops, &reply) != 0 ||
             (reply.refused == WIRE_JOIN_ACCEPTED && reply.incarnation == 0))
             return err_origin(err_say(rc, "%s", why));
         rc = 0;

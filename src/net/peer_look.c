@@ -50,21 +50,18 @@ void peer_look_end(struct peer *p)
     p->look.under_way = false;
 }
 
-/* By FIN or RST, also where something that was sent before has not been read; or otherwise: by a
- * time-out, or because there is no way. The kernel tells an error once. */
-enum end { END_NOT_YET, END_BY_PEER, END_OTHERWISE };
-
-static enum end how_ended(int fd)
+enum peer_end peer_look_how_ended(int fd)
 {
     struct pollfd pfd = {.fd = fd, .events = POLLRDHUP};
     int error = 0;
     socklen_t len = sizeof(error);
 
     if (poll(&pfd, 1, 0) != 1)
-        return END_NOT_YET;
+        return PEER_END_NOT_YET;
     if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
-        return END_OTHERWISE;
-    return error == 0 || error == ECONNRESET || error == EPIPE ? END_BY_PEER : END_OTHERWISE;
+        return PEER_END_OTHERWISE;
+    return error == 0 || error == ECONNRESET || error == EPIPE ? PEER_END_BY_PEER
+                                                               : PEER_END_OTHERWISE;
 }
 
 static bool is_host(const struct sockaddr_storage *a, const struct sockaddr_storage *b)
@@ -139,13 +136,13 @@ static bool answered(struct peer *p, int error)
     if (++l->at < p->n_addrs)
         return call_next(p);
     l->at = 0;
-    switch (l->sibling_fd >= 0 ? how_ended(l->sibling_fd) : END_BY_PEER) {
-    case END_NOT_YET:
+    switch (l->sibling_fd >= 0 ? peer_look_how_ended(l->sibling_fd) : PEER_END_BY_PEER) {
+    case PEER_END_NOT_YET:
         return again_soon(p);
-    case END_BY_PEER:
+    case PEER_END_BY_PEER:
         l->found = true;
         return false;
-    case END_OTHERWISE:
+    case PEER_END_OTHERWISE:
         break;
     }
     return false;
@@ -224,15 +221,15 @@ void peer_look_take(struct peer *p, const struct peer_conn *other)
 {
     struct peer_look *l = &p->look;
     const int fd = bufferevent_getfd(other->bev);
-    enum end end;
+    enum peer_end end;
 
     peer_look_end(p);
     if (p->stranger || p->gone || p->n_addrs == 0 || !is_where_it_was(p, other))
         return;
-    end = how_ended(fd);
-    if (end == END_OTHERWISE)
+    end = peer_look_how_ended(fd);
+    if (end == PEER_END_OTHERWISE)
         return;
-    if (end == END_NOT_YET) {
+    if (end == PEER_END_NOT_YET) {
         l->sibling_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
         if (l->sibling_fd < 0)
             return;

@@ -65,6 +65,8 @@ static void destroy(struct peer_net *n)
     if (n->names_fd >= 0)
         (void)close(n->names_fd);
     net_listener_free(n->listener);
+    greeter_free(n->greeter);
+    tls_ctx_unref(n->conf.tls);
     free(n);
 }
 
@@ -318,7 +320,7 @@ static void on_work(evutil_socket_t unused, short what, void *ctx)
     net_listener_resume(n->listener);
 }
 
-static void deadline_passed(struct peer_conn *c)
+void peer_net_too_late(struct peer_conn *c)
 {
     if (c->state == PEER_CONN_LAST_WORDS)
         peer_conn_detach(c);
@@ -350,7 +352,7 @@ static void look_at_each(struct peer_net *n, void (*look)(struct peer_conn *c))
 static void look_at_deadline(struct peer_conn *c)
 {
     if (c->deadline_us != 0 && clock_mono_us() >= c->deadline_us)
-        deadline_passed(c);
+        peer_net_too_late(c);
 }
 
 static void on_tick(evutil_socket_t unused, short what, void *ctx)
@@ -396,6 +398,7 @@ int peer_net_new(struct event_base *base, const char *listen_addr, const struct 
     n->base = base;
     n->ops = *ops;
     n->conf = *conf;
+    n->conf.tls = NULL;
     n->version_lowest = WIRE_VERSION_LOWEST;
     if (n->conf.handshake_us == 0)
         n->conf.handshake_us = PEER_HANDSHAKE_US;
@@ -420,6 +423,9 @@ int peer_net_new(struct event_base *base, const char *listen_addr, const struct 
     if (n->ev_tick == NULL || n->ev_work == NULL || n->ev_names == NULL ||
         event_add(n->ev_tick, &period) != 0 || event_add(n->ev_names, NULL) != 0)
         return err_origin(err_say(-ENOMEM, "cannot open the peer port: out of memory"));
+    rc = peer_tls_change(n, conf->tls);
+    if (rc != 0)
+        return err_trace(rc);
     rc = net_listener_new(base, listen_addr, event_base_get_npriorities(base) - 1,
                           peer_net_on_accept, n, &n->listener);
     if (rc != 0)
@@ -622,6 +628,15 @@ void peer_net_go_on(struct peer_net *n)
         return;
     n->some_rest = false;
     look_at_each(n, peer_conn_go_on);
+}
+
+int peer_net_set_tls(struct peer_net *n, struct tls_ctx *tls)
+{
+    int rc = peer_tls_change(n, tls);
+
+    if (rc == 0)
+        look_at_each(n, peer_tls_judge);
+    return err_trace(rc);
 }
 
 void peer_net_set_lowest(struct peer_net *n, unsigned version)

@@ -10,6 +10,10 @@
  * known (peer_net_set_key()) whoever knows it, too, proves so (PEER-8); then also one that was not
  * added is let in, a stranger (PEER-9).
  *
+ * With TLS nothing of a peer is read, and nothing is sent to it but TLS, before both sides have
+ * proved by certificate or secret that they belong to the cluster (TLS-10); that is done on a
+ * thread of its own. A certificate names its node, and is no other node's (TLS-11).
+ *
  * Not for: Raft, about which nothing is decided here; delivery, since frames may be dropped (Raft
  * repeats); judging who a caller is: the handshake's fixed part (version, cluster, to) is checked,
  * whether the other side's name and incarnation are acceptable is asked of the host.
@@ -38,6 +42,7 @@
 #include <event2/event.h>
 #include <stdatomic.h>
 
+#include "tls/greeter.h"
 #include "wire/join.h"
 
 struct peer_net;
@@ -77,6 +82,9 @@ struct peer_asked {
     /* It says that it has the cluster's id, which this node has not, and neither knows anything of
      * the other. */
     bool unmet;
+    /* The node that its certificate names, which its id is made of; "": it proved itself by the
+     * cluster's secret, or there is no TLS. */
+    const char *tls_name;
     raft_index removed_index; /* to be filled with WIRE_REFUSED_REMOVED */
 };
 
@@ -111,6 +119,7 @@ struct peer_net_conf {
     uint64_t handshake_us;    /* 0: PEER_HANDSHAKE_US */
     unsigned user_timeout_ms; /* 0: PEER_USER_TIMEOUT_MS */
     uint64_t second_us;       /* 0: PEER_SECOND_US_MIN */
+    struct tls_ctx *tls; /* one count is taken; NULL: plain, as whoever reaches the port likes */
 };
 
 int peer_net_new(struct event_base *base, const char *listen_addr, const struct peer_net_conf *conf,
@@ -153,13 +162,25 @@ bool peer_net_set_about(struct peer_net *n, const struct wire_about *about);
 /* Close the link now; DOWN is reported before this returns. It is dialled again later. */
 void peer_net_close(struct peer_net *n, raft_node_id peer, const char *why);
 unsigned peer_net_number(const struct peer_net *n); /* listening port */
+/* For connections from now on. Those of before stay as long as what they were made with is accepted
+ * by it, too (TLS-14); the others are closed, and dialled again. NULL: none of TLS stays. 0, or
+ * -errno with err_text(): all is as before. */
+int peer_net_set_tls(struct peer_net *n, struct tls_ctx *tls);
+/* Of the handshakes of TLS; all zero without it. */
+void peer_net_greetings(const struct peer_net *n, struct greeter_stats *ret);
 /* Closes everything; no event is reported. NULL is accepted. */
 void peer_net_free(struct peer_net *n);
 
+/* Who is asked by what follows. */
+struct peer_whom {
+    const char *addr;
+    struct tls_ctx *tls; /* borrowed; NULL: plain */
+    const char *name; /* of the node that its certificate has to name, if it proves itself by one */
+};
 /* Blocking, for `ridd --init`: connect, say hello on the probe channel, read the reply, all within
  * timeout_ms. 0, or -errno with err_text() (nobody there, no answer, not a ridd). A refusal is an
  * answer: ret_reply->refused. */
-int peer_probe(const char *addr, const struct wire_hello *hello, unsigned timeout_ms,
+int peer_probe(const struct peer_whom *whom, const struct wire_hello *hello, unsigned timeout_ms,
                struct wire_hello *ret_reply);
 /* Blocking, for a thread of the leader's: the node that waits at this address is told what `join`
  * says. 0: it answered, and a refusal is an answer: ret_reply->refused, with its own words in
@@ -168,7 +189,7 @@ int peer_probe(const char *addr, const struct wire_hello *hello, unsigned timeou
  * true. It may have joined all the same. Then this is called
  * again: a node that has joined already, and runs, says the same as when it was told (MEMBER-22).
  * */
-int peer_join(const char *addr, const struct wire_join *join, unsigned timeout_ms,
+int peer_join(const struct peer_whom *whom, const struct wire_join *join, unsigned timeout_ms,
               const atomic_bool *stops, struct wire_join_reply *ret_reply);
 
 #endif

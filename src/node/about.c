@@ -141,6 +141,9 @@ static void refusal_words(const struct node *n, const char *peer, const struct p
     case WIRE_REFUSED_REMOVED:
         (void)snprintf(ret_text, size, "%s was removed from the cluster", refused);
         return;
+    case WIRE_REFUSED_NAME:
+        (void)snprintf(ret_text, size, "the certificate of %s names another node", refused);
+        return;
     case WIRE_REFUSED_NOT:
     case WIRE_REFUSED_VERSION:
     case WIRE_REFUSED_BUSY:
@@ -201,5 +204,7 @@ void node_about_status(struct node *n, struct wire_reply *w)
         status_setting(n, w, &ours, i);
     if (engine_warning(n->engine, text, sizeof(text)))
         wire_reply_str(w, NULL, text);
+    node_tls_warnings(n, w);
     wire_reply_close_array(w);
+    node_tls_status(n, w);
 }

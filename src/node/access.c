@@ -1,4 +1,4 @@
-/* Names to numbers, and numbers to roles. */
+/* The local socket: names to numbers, and numbers to roles. */
 #include "node/access.h"
 
 #include <errno.h>
@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "node/access_int.h"
 
 #include "base/banned.h"
 
@@ -60,12 +61,13 @@ static bool find_name(enum conf_who_kind kind, const char *name, uint32_t *ret)
     return false;
 }
 
-static void note_unknown(struct access *a, const char *list, const struct conf_who *who)
+static void note_unknown(struct access *a, const char *line, enum conf_who_kind kind,
+                         const char *name)
 {
     const size_t len = strlen(a->unknown);
 
     (void)snprintf(a->unknown + len, sizeof(a->unknown) - len, "%s%s: %s %s", len > 0 ? ", " : "",
-                   list, who->kind == CONF_WHO_USER ? "user" : "group", who->name);
+                   line, kind == CONF_WHO_USER ? "user" : "group", name);
 }
 
 static void find_list(const struct conf_who_list *list, const char *name, struct access *a,
@@ -81,7 +83,23 @@ static void find_list(const struct conf_who_list *list, const char *name, struct
             is_number(who->name, &e->id))
             ret->n++;
         else if (!list->is_default)
-            note_unknown(a, name, who);
+            note_unknown(a, name, who->kind, who->name);
+    }
+}
+
+static void find_grants(const struct access_wanted *wanted, struct access *ret)
+{
+    for (unsigned i = 0; i < wanted->n_grants; i++) {
+        const struct conf_grant *g = &wanted->grants[i];
+        const enum conf_who_kind kind = g->kind == CONF_GRANT_USER ? CONF_WHO_USER : CONF_WHO_GROUP;
+        uint32_t id = 0;
+
+        if (g->kind != CONF_GRANT_ANY && g->kind != CONF_GRANT_USER && g->kind != CONF_GRANT_GROUP)
+            continue;
+        if (g->kind == CONF_GRANT_ANY || find_name(kind, g->who, &id) || is_number(g->who, &id))
+            access_add(&ret->grants, g, id);
+        else
+            note_unknown(ret, g->name, kind, g->who);
     }
 }
 
@@ -124,14 +142,27 @@ static uint32_t read_id(const char *path)
     return v != 0 && v < UINT32_MAX ? (uint32_t)v : OVERFLOW_ID;
 }
 
-void access_find(const struct conf_who_list *const lists[ACCESS_ROLES], struct access *ret)
+void access_want(const struct conf *conf, struct access_wanted *ret)
 {
-    *ret = (struct access){.own = geteuid()};
+    ret->lists[0] = conf->unix_read;
+    ret->lists[1] = conf->unix_write;
+    ret->lists[2] = conf->unix_admin;
+    ret->n_grants = conf->n_grants;
+    memcpy(ret->grants, conf->grants, sizeof(ret->grants));
+}
+
+void access_find(const struct access_wanted *wanted, struct access *ret)
+{
+    memset(ret, 0, sizeof(*ret));
+    ret->own = geteuid();
     ret->sees_all = maps_all("/proc/self/uid_map") && maps_all("/proc/self/gid_map");
     ret->overflow_uid = read_id("/proc/sys/kernel/overflowuid");
     ret->overflow_gid = read_id("/proc/sys/kernel/overflowgid");
+    if (wanted == NULL)
+        return;
     for (unsigned i = 0; i < ACCESS_ROLES; i++)
-        find_list(lists[i], list_names[i], ret, &ret->lists[i]);
+        find_list(&wanted->lists[i], list_names[i], ret, &ret->lists[i]);
+    find_grants(wanted, ret);
 }
 
 /* ---- roles ---- */
@@ -175,9 +206,28 @@ static bool holds(const struct access *a, const struct access_list *list,
     return false;
 }
 
+static bool names(const struct access *a, const struct access_grant *g,
+                  const struct access_peer *peer)
+{
+    switch (g->kind) {
+    case CONF_GRANT_ANY:
+        return true;
+    case CONF_GRANT_USER:
+        return is_somebody(a, peer->uid) && peer->uid == g->id;
+    case CONF_GRANT_GROUP:
+        return is_in(a, peer, g->id);
+    case CONF_GRANT_CERT:
+    case CONF_GRANT_SECRET:
+    case CONF_GRANT_TOKEN:
+    case CONF_GRANT_KINDS:
+        break;
+    }
+    return false;
+}
+
 /* The highest that names the peer: admin implies write, write implies read. Who runs the process,
  * and root, can read and write its files anyway. */
-enum service_role access_role(const struct access *a, const struct access_peer *peer)
+static enum service_role role_of_lists(const struct access *a, const struct access_peer *peer)
 {
     if (is_somebody(a, peer->uid) && (peer->uid == 0 || peer->uid == a->own))
         return SERVICE_ADMIN;
@@ -189,24 +239,44 @@ enum service_role access_role(const struct access *a, const struct access_peer *
 static_assert(SERVICE_NONE == 0 && SERVICE_READ == 1 && SERVICE_ADMIN == ACCESS_ROLES,
               "lists[] begins with READ");
 
-const char *access_who(const struct access *a, uid_t uid, char *ret, size_t size)
+void access_judge(const struct access *a, const struct access_peer *peer, struct access_right *ret)
+{
+    *ret = (struct access_right){.role = role_of_lists(a, peer)};
+    for (unsigned i = 0; i < a->grants.n; i++)
+        if (names(a, &a->grants.of[i], peer))
+            access_join(ret, &a->grants.of[i], i);
+}
+
+static const char *name_of(const struct access *a, uid_t uid)
 {
     uint32_t number;
 
-    if (!is_somebody(a, uid)) {
-        (void)snprintf(ret, size, "uid %lu (a user that this process cannot see: PrivateUsers=?)",
-                       (unsigned long)uid);
-        return ret;
-    }
     for (unsigned i = 0; i < ACCESS_ROLES; i++)
         for (unsigned k = 0; k < a->lists[i].n; k++) {
             const struct access_entry *e = &a->lists[i].entries[k];
 
-            if (e->kind == CONF_WHO_USER && e->id == uid && !is_number(e->name, &number)) {
-                (void)snprintf(ret, size, "uid %lu (%s)", (unsigned long)uid, e->name);
-                return ret;
-            }
+            if (e->kind == CONF_WHO_USER && e->id == uid && !is_number(e->name, &number))
+                return e->name;
         }
-    (void)snprintf(ret, size, "uid %lu%s", (unsigned long)uid, uid == 0 ? " (root)" : "");
+    for (unsigned i = 0; i < a->grants.n; i++) {
+        const struct access_grant *g = &a->grants.of[i];
+
+        if (g->kind == CONF_GRANT_USER && g->id == uid)
+            return !is_number(g->who, &number) ? g->who : g->name;
+    }
+    return uid == 0 ? "root" : NULL;
+}
+
+const char *access_who(const struct access *a, uid_t uid, char *ret, size_t size)
+{
+    const char *name = is_somebody(a, uid) ? name_of(a, uid) : NULL;
+
+    if (!is_somebody(a, uid))
+        (void)snprintf(ret, size, "uid %lu (a user that this process cannot see: PrivateUsers=?)",
+                       (unsigned long)uid);
+    else if (name != NULL)
+        (void)snprintf(ret, size, "uid %lu (%s)", (unsigned long)uid, name);
+    else
+        (void)snprintf(ret, size, "uid %lu", (unsigned long)uid);
     return ret;
 }

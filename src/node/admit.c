@@ -4,6 +4,7 @@
  * answers probes by itself. Left are a node that is no member, or none any more, and one that is
  * not who it was: a lost disk, here or there, has forgotten votes and entries that others count on.
  * */
+#include <string.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -103,6 +104,11 @@ enum wire_refusal node_judge(const struct raft_server *server,
 {
     const struct raft_removed *removed = raft_configuration_removed(committed, h->from);
 
+    /* The port has seen that its id is made of the name that its certificate says; that it is this
+     * one's here is for us to know (TLS-11). */
+    if (server != NULL && asked->tls_name != NULL && asked->tls_name[0] != '\0' &&
+        strcmp(asked->tls_name, server->name) != 0)
+        return WIRE_REFUSED_NAME;
     /* Removed is who is so for good: a configuration that is not committed may end with its entry
      * (PEER-11). */
     if (server == NULL && removed != NULL) {

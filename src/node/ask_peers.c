@@ -23,6 +23,7 @@
 
 struct asking {
     const struct conf *conf;
+    struct tls_ctx *tls;       /* borrowed; NULL: plain */
     unsigned char *cluster_id; /* of the cluster that the peers belong to */
     const unsigned char *first_id;
     bool answered[RAFT_SERVERS_MAX];
@@ -43,7 +44,8 @@ static int probe(const struct asking *a, const struct conf_peer *p, raft_node_id
 
     memcpy(hello.cluster_id, a->cluster_id, sizeof(hello.cluster_id));
     node_about(a->conf, &hello.about);
-    return peer_probe(p->peer_addr, &hello, INIT_PROBE_MS, ret_reply);
+    return peer_probe(&(struct peer_whom){.addr = p->peer_addr, .tls = a->tls, .name = p->name},
+                      &hello, INIT_PROBE_MS, ret_reply);
 }
 
 static int say_refused(const struct asking *a, const struct conf_peer *p,
@@ -155,11 +157,14 @@ static bool silent_one_was_met(const struct asking *a)
     return false;
 }
 
-int node_ask_peers(const struct conf *conf, const unsigned char first_id[16],
+int node_ask_peers(const struct conf *conf, struct tls_ctx *tls, const unsigned char first_id[16],
                    unsigned char cluster_id[16])
 {
-    struct asking a = {
-        .conf = conf, .cluster_id = cluster_id, .first_id = first_id, .at_work = conf->n_peers};
+    struct asking a = {.conf = conf,
+                       .tls = tls,
+                       .cluster_id = cluster_id,
+                       .first_id = first_id,
+                       .at_work = conf->n_peers};
     unsigned n_silent;
     int code = 0;
 

@@ -2,15 +2,17 @@
  * by two names is such a thing: only the resolver knows. */
 #include <netinet/in.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/address.h"
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/exit_codes.h"
 #include "base/limits.h"
 #include "base/lookup.h"
 #include "node/access.h"
-#include "node/node.h"
+#include "node/node_int.h"
 
 #include "base/banned.h"
 
@@ -99,20 +101,24 @@ static unsigned find_doubles(const struct conf *conf)
 /* Another host may know them. */
 static void warn_unknown(const struct conf *conf)
 {
-    const struct conf_who_list *const lists[ACCESS_ROLES] = {&conf->unix_read, &conf->unix_write,
-                                                             &conf->unix_admin};
-    struct access found;
+    cleanup_free struct access_wanted *wanted = malloc(sizeof(*wanted));
+    cleanup_free struct access *found = malloc(sizeof(*found));
 
-    access_find(lists, &found);
-    if (found.unknown[0] != '\0')
-        printf("ridd: [access] names whom this host does not know: %s\n", found.unknown);
+    if (wanted == NULL || found == NULL)
+        return;
+    access_want(conf, wanted);
+    access_find(wanted, found);
+    if (found->unknown[0] != '\0')
+        printf("ridd: [access] names whom this host does not know: %s\n", found->unknown);
 }
 
 int node_check(const struct conf *conf)
 {
     char warning[256];
 
-    if (find_doubles(conf) > 0)
+    const bool has_doubles = find_doubles(conf) > 0;
+
+    if (!node_tls_check(conf) || has_doubles)
         return EXIT_CONF_ERROR;
     printf("ridd: '%s' is right: cluster %s, %u node%s\n", conf->path, conf->cluster_name,
            conf->n_peers, conf->n_peers == 1 ? "" : "s");

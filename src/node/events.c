@@ -98,6 +98,17 @@ void node_peer_event(void *ctx, enum peer_event event, raft_node_id peer, const 
     }
 }
 
+void node_client_tls_failed(void *ctx, const char *address, const char *why)
+{
+    struct node *n = ctx;
+    char text[512];
+    uint64_t suppressed;
+
+    if (log_limit_ok(&n->tls.failed_limit, clock_mono_us(), &suppressed))
+        log_event(LOG_WARNING, "client_tls_failed", "address=%s why=%s suppressed=%llu", address,
+                  quoted(text, sizeof(text), why), (unsigned long long)suppressed);
+}
+
 void node_dump_state(struct node *n)
 {
     struct raft_status st;
@@ -133,9 +144,14 @@ void node_dump_state(struct node *n)
               (unsigned long long)log.n_fsyncs, (unsigned long long)log.last_fsync_us,
               (unsigned long long)log.max_fsync_us, (unsigned long long)log.log_bytes,
               log.n_segments);
-    log_event(LOG_INFO, "state_clients", "open=%u accepted=%llu refused=%llu closed_slow=%llu",
+    log_event(LOG_INFO, "state_clients",
+              "open=%u accepted=%llu refused=%llu closed_slow=%llu handshakes=%llu "
+              "handshakes_failed=%llu handshakes_us=%llu",
               clients.n_open, (unsigned long long)clients.n_accepted,
-              (unsigned long long)clients.n_refused, (unsigned long long)clients.n_closed_slow);
+              (unsigned long long)clients.n_refused, (unsigned long long)clients.n_closed_slow,
+              (unsigned long long)clients.n_handshakes,
+              (unsigned long long)clients.n_handshakes_failed,
+              (unsigned long long)clients.handshakes_us);
     for (unsigned i = 0; i < st.n_peers; i++)
         log_event(
             LOG_INFO, "state_peer",

@@ -125,6 +125,7 @@ static int join(void *ctx, const struct engine_join *j, uint64_t *ret_incarnatio
                                  .config = j->config,
                                  .config_len = j->len};
     struct wire_join_reply reply = {0};
+    struct tls_ctx *tls;
     int rc;
 
     memcpy(question.founding_id, identity_get(n->dir)->cluster_id, sizeof(question.founding_id));
@@ -132,7 +133,10 @@ static int join(void *ctx, const struct engine_join *j, uint64_t *ret_incarnatio
     (void)snprintf(question.cluster_name, sizeof(question.cluster_name), "%s",
                    n->conf->cluster_name);
     (void)snprintf(question.node_name, sizeof(question.node_name), "%s", j->name);
-    rc = peer_join(j->peer_addr, &question, PEER_JOIN_MS, &n->closes, &reply);
+    tls = node_joins_tls(n);
+    rc = peer_join(&(struct peer_whom){.addr = j->peer_addr, .tls = tls, .name = j->name},
+                   &question, PEER_JOIN_MS, &n->closes, &reply);
+    tls_ctx_unref(tls);
     if (rc != 0)
         return err_say(rc, "'%s' at %s does not answer: %s; is `ridd --join` running there?",
                        j->name, j->peer_addr, err_text());
@@ -249,7 +253,7 @@ static void service_status(void *ctx, struct wire_reply *w)
     wire_reply_u64(w, "refused", clients.n_refused);
     wire_reply_u64(w, "limit", clients.limit);
     wire_reply_u64(w, "closed_owing", clients.n_closed_owing);
-    wire_reply_u64(w, "denied", n->local.n_denied);
+    node_access_status(n, w);
     wire_reply_close_object(w);
     wire_reply_u64(w, "uptime_ms", (clock_mono_us() - n->started_us) / 1000u);
     look_at_turns(n);
@@ -281,7 +285,10 @@ void node_fill_engine_ops(struct node *n, struct engine_ops *ops)
                                .hold = service_hold,
                                .release = service_release,
                                .role = node_client_role,
+                               .grants = node_client_grants,
                                .denied = node_client_denied,
+                               .admin = node_client_admin,
+                               .auth = node_client_auth,
                                .conn_address = service_conn_address,
                                .memory = service_memory,
                                .touched = service_touched,
@@ -295,20 +302,29 @@ void node_fill_engine_ops(struct node *n, struct engine_ops *ops)
 
 /* ---- client port ---- */
 
+static struct service_conn *service_of(struct client_conn *c)
+{
+    const struct node_client *client = client_conn_user(c);
+
+    return client != NULL ? client->service : NULL;
+}
+
 static void on_opened(void *ctx, struct client_conn *c)
 {
     struct node *n = ctx;
-    struct service_conn *sc = NULL;
+    struct node_client *client = calloc(1, sizeof(*client));
 
-    if (service_conn_new(engine_service(n->engine), c, &sc) != 0)
-        sc = NULL; /* without memory its lines are not answered, and it is closed when idle */
-    client_conn_set_user(c, sc);
+    if (client != NULL && service_conn_new(engine_service(n->engine), c, &client->service) != 0) {
+        free(client);
+        client = NULL; /* without memory its lines are not answered, and it is closed when idle */
+    }
+    client_conn_set_user(c, client);
 }
 
 static bool on_line(void *ctx, struct client_conn *c, const char *line, size_t len,
                     uint64_t line_no)
 {
-    struct service_conn *sc = client_conn_user(c);
+    struct service_conn *sc = service_of(c);
 
     (void)ctx;
     return sc != NULL && service_line(sc, line, len, line_no);
@@ -317,24 +333,24 @@ static bool on_line(void *ctx, struct client_conn *c, const char *line, size_t l
 static void on_too_long(void *ctx, struct client_conn *c, uint64_t line_no)
 {
     struct node *n = ctx;
-    struct service_conn *sc = client_conn_user(c);
+    struct service_conn *sc = service_of(c);
 
     if (sc != NULL)
         service_line_too_long(sc, line_no, node_conf(n)->request_bytes);
 }
 
-static void on_foreign(void *ctx, struct client_conn *c, uint64_t line_no, bool http)
+static void on_foreign(void *ctx, struct client_conn *c, uint64_t line_no, enum wire_foreign what)
 {
-    struct service_conn *sc = client_conn_user(c);
+    struct service_conn *sc = service_of(c);
 
     (void)ctx;
     if (sc != NULL)
-        service_line_foreign(sc, line_no, http);
+        service_line_foreign(sc, line_no, what);
 }
 
 static void on_overloaded(void *ctx, struct client_conn *c, uint64_t line_no)
 {
-    struct service_conn *sc = client_conn_user(c);
+    struct service_conn *sc = service_of(c);
 
     (void)ctx;
     if (sc != NULL)
@@ -343,7 +359,7 @@ static void on_overloaded(void *ctx, struct client_conn *c, uint64_t line_no)
 
 static bool on_room(void *ctx, struct client_conn *c)
 {
-    struct service_conn *sc = client_conn_user(c);
+    struct service_conn *sc = service_of(c);
 
     (void)ctx;
     return sc != NULL && service_conn_room(sc);
@@ -358,12 +374,14 @@ static void on_refused(void *ctx, struct buf *out, unsigned limit, bool of_host)
 
 static void on_closed(void *ctx, struct client_conn *c, const char *why)
 {
-    struct service_conn *sc = client_conn_user(c);
+    struct node_client *client = client_conn_user(c);
 
     (void)ctx;
     log_event(LOG_DEBUG, "client_closed", "address=%s why=\"%s\"", client_conn_address(c), why);
     client_conn_set_user(c, NULL);
-    service_conn_free(sc);
+    if (client != NULL)
+        service_conn_free(client->service);
+    free(client);
 }
 
 /* Their share of a turn begins with its first line, however many looks at the sockets it takes
@@ -396,6 +414,7 @@ void node_fill_client_ops(struct node *n, struct client_port_ops *ops)
                                     .on_refused = on_refused,
                                     .spent = spent,
                                     .urgent = urgent,
+                                    .on_handshake_failed = node_client_tls_failed,
                                     .on_opened = on_opened,
                                     .on_closed = on_closed};
 }

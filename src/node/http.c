@@ -49,6 +49,21 @@ static void ended(void *ctx)
     pages_ended(((struct node_http *)ctx)->pages);
 }
 
+static int may(void *ctx, const struct tls_identity *id, const char *token, char *ret_why,
+               size_t size)
+{
+    return node_http_access_may(&((struct node_http *)ctx)->access, id, token, ret_why, size);
+}
+
+void node_http_again(struct node *n)
+{
+    if (n->http == NULL)
+        return;
+    node_http_access_take(&n->http->access, &n->access.remote, n->tls.clients);
+    if (n->http->by_tls)
+        http_set_tls(n->http->http, n->tls.clients);
+}
+
 /* Who is asked for the page: those of the file; other members are learned from their answers. */
 static int make_pages(struct node_http *h, const struct conf *conf)
 {
@@ -65,7 +80,8 @@ static int make_pages(struct node_http *h, const struct conf *conf)
 
 int node_http_begin(struct node *n)
 {
-    const struct http_ops ops = {.silent_us = node_http_silent_us,
+    const struct http_ops ops = {.may = may,
+                                 .silent_us = node_http_silent_us,
                                  .absent = node_http_absent,
                                  .gone = gone,
                                  .ended = ended,
@@ -85,6 +101,15 @@ int node_http_begin(struct node *n)
     h->name = n->self->name;
     atomic_store(&h->turned_us, clock_mono_us());
     h->room = n->room;
+    rc = node_http_access_init(&h->access);
+    if (rc != 0)
+        return err_origin(err_say(rc, "no memory for HTTP"));
+    h->has_access = true;
+    access_of_addresses(n->conf, &n->access.remote);
+    node_http_access_take(&h->access, &n->access.remote, n->tls.clients);
+    h->by_tls = conf_is_tls(n->conf, conf_http_scheme(n->conf));
+    if (h->by_tls)
+        conf.tls = n->tls.clients;
     rc = board_new(NODE_HTTP_KINDS, &h->board);
     if (rc != 0)
         return err_trace(rc);
@@ -147,6 +172,8 @@ void node_http_end(struct node *n)
     http_free(h->http);
     board_free(h->board);
     pages_free(h->pages);
+    if (h->has_access)
+        node_http_access_done(&h->access);
     free(h);
     n->http = NULL;
 }

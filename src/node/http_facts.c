@@ -56,6 +56,12 @@ static bool fill_metrics(struct node *n, struct buf *out)
                                     .peer_bytes = n->wire_bytes,
                                     .turns = n->turns.all,
                                     .n_stood_still = n->clocks.n_late};
+    memcpy(f->host.n_denied, n->access.n_denied, sizeof(f->host.n_denied));
+    f->host.n_auth_failed = n->access.n_auth_failed;
+    f->host.n_handshakes = clients.n_handshakes;
+    f->host.n_handshakes_failed = clients.n_handshakes_failed;
+    f->host.n_certificates = n->tls.n_expiries;
+    memcpy(f->host.certificates, n->tls.expiries, sizeof(f->host.certificates));
     (void)snprintf(f->host.cluster_hash, sizeof(f->host.cluster_hash), "%s", n->cluster_hash);
     return true;
 }

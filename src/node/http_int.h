@@ -2,6 +2,7 @@
 #ifndef RIDD_NODE_HTTP_INT_H
 #define RIDD_NODE_HTTP_INT_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "engine/engine.h"
@@ -32,6 +33,21 @@ enum node_http_stage {
     NODE_HTTP_LEAVING, /* nothing turns any more */
 };
 
+/* Of any thread, behind its lock. */
+struct node_http_access {
+    pthread_mutex_t lock;
+    struct access_remote remote;
+    struct tls_ctx *tls; /* counted: whose secrets are accepted; NULL: no TLS with clients */
+};
+int node_http_access_init(struct node_http_access *a);
+void node_http_access_done(struct node_http_access *a);
+/* The loop's: what is in force from now on. */
+void node_http_access_take(struct node_http_access *a, const struct access_remote *remote,
+                           struct tls_ctx *tls);
+/* As http_ops.may. */
+int node_http_access_may(struct node_http_access *a, const struct tls_identity *id,
+                         const char *token, char *ret_why, size_t size);
+
 struct node_http {
     struct node *node;      /* the loop's: no page looks at it */
     const char *name;       /* borrowed, never changes */
@@ -39,6 +55,9 @@ struct node_http {
     struct http *http;      /* owned */
     struct pages *pages;    /* owned: what is shown of the whole cluster */
     struct node_room *room; /* the node's: of any thread */
+    struct node_http_access access;
+    bool has_access;
+    bool by_tls;
     struct http_handler handlers[HTTP_PAGES_MAX];
     struct event *event;        /* owned; of the loop */
     _Atomic uint64_t turned_us; /* when the loop did last */

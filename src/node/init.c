@@ -103,6 +103,22 @@ static int look_at(struct identity_conf *identity, const struct conf *conf,
     return identity_exit_code(rc);
 }
 
+/* 0 or an exit code. */
+static int ask_peers(const struct conf *conf, const unsigned char first_id[16],
+                     unsigned char cluster_id[16])
+{
+    struct tls_ctx *tls = NULL;
+    int rc;
+
+    if (node_peer_tls(conf, &tls) != 0) {
+        fprintf(stderr, "ridd: [security]: %s\n", err_text());
+        return EXIT_CONF_ERROR;
+    }
+    rc = node_ask_peers(conf, tls, first_id, cluster_id);
+    tls_ctx_unref(tls);
+    return rc;
+}
+
 int node_init(const struct conf *conf)
 {
     unsigned char cluster_id[16];
@@ -123,7 +139,7 @@ int node_init(const struct conf *conf)
         rc = look_at(&identity, conf, first_id);
     if (rc != -1)
         return rc;
-    rc = node_ask_peers(conf, first_id, cluster_id);
+    rc = ask_peers(conf, first_id, cluster_id);
     if (rc != 0)
         return rc;
     rc = identity_create(&identity, &dir);

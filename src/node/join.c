@@ -204,8 +204,15 @@ static int wait_on(struct joining *w, int stop_fd)
     const struct join_port_ops ops = {
         .ctx = w, .on_join = on_join, .tick_us = w->watchdog_us / 2, .on_tick = on_tick};
     struct join_port *port = NULL;
-    int rc = join_port_new(w->conf->self->peer_addr, &port);
+    struct tls_ctx *tls = NULL;
+    int rc = node_peer_tls(w->conf, &tls);
 
+    if (rc != 0) {
+        fprintf(stderr, "ridd: [security]: %s\n", err_text());
+        return EXIT_CONF_ERROR;
+    }
+    rc = join_port_new(w->conf->self->peer_addr, tls, &port);
+    tls_ctx_unref(tls);
     if (rc != 0)
         return say(rc == -EADDRINUSE ? EXIT_IO_ERROR : EXIT_CONF_ERROR);
     say_waiting(w);

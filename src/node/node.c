@@ -307,25 +307,43 @@ static void raise_fd_limit(const struct conf *conf)
         (unsigned long long)rl.rlim_cur, conf->connections, (unsigned long long)needed);
 }
 
+/* [node] listen. */
+static int listen_further(struct node *n)
+{
+    int rc = 0;
+
+    client_port_set_tls(n->client_port, n->tls.clients);
+    for (unsigned i = 0; i < n->conf->n_listen && rc == 0; i++)
+        rc = client_port_listen(n->client_port, n->conf->listen[i].addr,
+                                conf_is_tls(n->conf, n->conf->listen[i].scheme));
+    return rc;
+}
+
 static int open_ports(struct node *n)
 {
     struct client_port_ops client_ops;
     struct client_port_conf client_conf;
     struct peer_net_ops peer_ops;
     struct peer_net_conf peer_conf = {
-        .self = n->id, .incarnation = n->incarnation, .seed = seed_fresh()};
+        .self = n->id, .incarnation = n->incarnation, .seed = seed_fresh(), .tls = n->tls.peers};
     int rc;
 
     node_fill_peer_ops(n, &peer_ops);
     node_about(n->conf, &peer_conf.about);
     memcpy(peer_conf.cluster_id, identity_get(n->dir)->cluster_id, sizeof(peer_conf.cluster_id));
     rc = peer_net_new(n->base, n->self->peer_addr, &peer_conf, &peer_ops, &n->peer_net);
+    if (rc == 0)
+        rc = node_peers_take_tls(n);
     if (rc != 0)
         return rc;
     raise_fd_limit(n->conf);
     node_fill_client_ops(n, &client_ops);
     node_client_conf(n, &client_conf);
-    rc = client_port_new(n->base, n->self->client_addr, &client_conf, &client_ops, &n->client_port);
+    rc =
+        client_port_new(n->base, n->self->client_addr, conf_is_tls(n->conf, n->self->client_scheme),
+                        &client_conf, &client_ops, &n->client_port);
+    if (rc == 0)
+        rc = listen_further(n);
     if (rc == 0)
         rc = node_access_begin(n);
     if (rc != 0)
@@ -495,6 +513,7 @@ static void turn(struct node *n)
     engine_turn(n->engine, now_us);
     node_follow_configuration(n);
     node_access_turn(n);
+    node_tls_turn(n, now_us);
     peer_net_flush(n->peer_net);
     client_port_flush(n->client_port);
     node_memory_turn(n, now_us);
@@ -536,6 +555,8 @@ static void close_node(struct node *n)
     node_room_free(n->room);
     node_clocks_end(n);
     node_access_end(n);
+    node_peers_drop_tls(n);
+    node_tls_end(n);
     hold_all_signals();
     for (size_t i = 0; i < sizeof(n->signals) / sizeof(n->signals[0]); i++)
         if (n->signals[i] != NULL)
@@ -603,6 +624,9 @@ static int start(struct node *n)
 
     if (rc != 0)
         return node_fail("addresses_few", EXIT_IO_ERROR);
+    rc = node_tls_begin(n);
+    if (rc != 0)
+        return node_fail("tls_refused", EXIT_CONF_ERROR);
     node_clocks_begin(n);
     rc = open_dir(n);
     if (rc == 0) {
@@ -649,7 +673,9 @@ int node_run(const struct conf *conf, uint64_t started_us)
         .snap_fd = -1,
         .started_us = started_us,
         .refused_limit = {.window_us = REFUSED_LOG_WINDOW_US, .burst = REFUSED_LOG_BURST},
-        .local = {.denied_limit = {.window_us = ACCESS_LOG_WINDOW_US, .burst = ACCESS_LOG_BURST}}};
+        .tls = {.failed_limit = {.window_us = ACCESS_LOG_WINDOW_US, .burst = ACCESS_LOG_BURST}},
+        .access = {.denied_limit = {.window_us = ACCESS_LOG_WINDOW_US, .burst = ACCESS_LOG_BURST},
+                   .failed_limit = {.window_us = ACCESS_LOG_WINDOW_US, .burst = ACCESS_LOG_BURST}}};
     struct node *n = &node;
     int rc;
 

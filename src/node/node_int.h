@@ -26,11 +26,29 @@
 struct node_http;
 struct node_room;
 
+/* tls.c: what TLS is done with. */
+struct node_tls {
+    struct tls_ctx *peers;   /* counted; NULL: it is not spoken with them */
+    struct tls_ctx *clients; /* likewise */
+    unsigned n_expiries;     /* of both: what status and metrics may show */
+    struct tls_expiry expiries[2 * TLS_EXPIRIES_MAX];
+    uint64_t look_us; /* when those are looked at the next time */
+    struct log_limit failed_limit;
+};
+
 enum node_phase {
     NODE_RUNNING,
     NODE_TRANSFERRING, /* told to stop: leadership is being handed over */
     NODE_DRAINING,     /* what is owed is answered */
     NODE_STOPPED,
+};
+
+/* Of a connection of a client, beside its mark. */
+struct node_client {
+    struct service_conn *service;                /* owned */
+    uint64_t prefixed;                           /* of its right, as old as the mark is */
+    bool has_token;                              /* it has shown a good one */
+    unsigned char token_hash[ACCESS_HASH_BYTES]; /* of the last: it is judged anew by it */
 };
 
 struct peer_about {
@@ -126,14 +144,19 @@ struct node {
     } met[NODE_MET_MAX]; /* what each node said last that it understands */
     struct log_limit refused_limit;
     struct {
-        struct access access;         /* in force */
-        uint64_t generation;          /* grows with each; 0: there is no local socket */
+        struct access local;          /* in force, on the local socket */
+        struct access_remote remote;  /* in force, by addresses */
+        uint64_t generation;          /* grows with each change of them; from 1 on */
         struct access_search *search; /* for names; NULL: none is under way */
         struct log_limit denied_limit;
-        uint64_t n_denied;
-    } local;
-    atomic_bool closes; /* nobody waits for a node that is told that it is added */
-    bool peers_full;    /* a peer could not be recorded, and none was since */
+        struct log_limit failed_limit;
+        uint64_t n_denied[SERVICE_N_IDENTITIES];
+        uint64_t n_auth_failed;
+    } access;
+    struct node_tls tls;
+    struct tls_ctx *joins_tls; /* counted; of peers, for the thread that asks: node_joins_tls() */
+    atomic_bool closes;        /* nobody waits for a node that is told that it is added */
+    bool peers_full;           /* a peer could not be recorded, and none was since */
     unsigned n_abouts;
     struct peer_about abouts[RAFT_SERVERS_MAX]; /* what peers said when they were let in */
     struct peer_lines peer_lines;
@@ -150,7 +173,7 @@ struct node {
 
 /* ask_peers.c: whether the node may be made. cluster_id becomes first_id where the peers belong to
  * a cluster that an earlier version made. 0 or an exit code; then it has been said why. */
-int node_ask_peers(const struct conf *conf, const unsigned char first_id[16],
+int node_ask_peers(const struct conf *conf, struct tls_ctx *tls, const unsigned char first_id[16],
                    unsigned char cluster_id[16]);
 
 /* admit.c, as peer_net_ops.on_hello. Ends the process when it cannot be recorded who came, unless
@@ -165,6 +188,17 @@ enum wire_refusal node_judge(const struct raft_server *server,
 /* Whether there is a founder in c whose incarnation this node has not been told by anybody. */
 bool node_lacks_a_founder(const struct raft_configuration *c, raft_node_id self,
                           const struct identity_dir *dir);
+
+/* tls.c: what a file says of TLS between nodes. *ret: NULL, if that is nothing; of the caller. 0 or
+ * -errno with err_text(). */
+int node_peer_tls(const struct conf *conf, struct tls_ctx **ret);
+/* peer_tls.c: n->tls.peers is what links are made with from now on, also the first. 0 or -errno
+ * with err_text(). */
+int node_peers_take_tls(struct node *n);
+void node_peers_drop_tls(struct node *n);
+/* The same for a question to a node that is to join: counted, of the caller; NULL: plain. Any
+ * thread. */
+struct tls_ctx *node_joins_tls(const struct node *n);
 
 /* join.c, as peer_net_ops.on_join: a leader that lost the answer asks the node again, which runs by
  * now. */
@@ -201,6 +235,8 @@ unsigned node_percent(uint64_t done, uint64_t total);
 /* events.c: what happened, as log lines. */
 void node_peer_event(void *ctx, enum peer_event event, raft_node_id peer, const char *address,
                      const char *text);
+/* As client_port_ops.on_handshake_failed. */
+void node_client_tls_failed(void *ctx, const char *address, const char *why);
 void node_dump_state(struct node *n);
 /* show.c: STATUS= and the fixed keys of log lines follow role, term and leader. */
 void node_show(struct node *n, bool force);
@@ -229,6 +265,8 @@ int node_http_begin(struct node *n);
 int node_http_serve(struct node *n);
 /* Once per turn: the loop lives. */
 void node_http_turned(struct node *n, uint64_t now_us);
+/* After a reload: what [access] and [security] say now. */
+void node_http_again(struct node *n);
 /* No turn follows. */
 void node_http_leave(struct node *n);
 void node_http_end(struct node *n);
@@ -273,16 +311,40 @@ void node_on_reload(evutil_socket_t fd, short what, void *arg);
 /* What is allowed and unwise in the length of leases. */
 void node_warn_lease(const struct conf *conf);
 
-/* admit_local.c: opens the local socket, if the file names one; 0 or -errno with err_text(). */
+/* admit_local.c: what [access] says is in force, and the local socket is open, if the file names
+ * one; 0 or -errno with err_text(). */
 int node_access_begin(struct node *n);
-/* The lists of the file in force are found anew, and taken by a later turn. */
+/* The file in force is another one: what it says of addresses counts at once, its names are found
+ * anew, and taken by a later turn. */
 void node_access_again(struct node *n);
 void node_access_turn(struct node *n);
 void node_access_end(struct node *n);
-/* As engine_ops.role and .denied. */
+
+/* admit_client.c: who a client is and what it may do; as engine_ops. */
 enum service_role node_client_role(void *ctx, void *conn);
-void node_client_denied(void *ctx, void *conn, const struct wire_request *q,
-                        enum service_role needed, char *ret_who, size_t size);
+unsigned node_client_grants(void *ctx, void *conn, struct service_grant ret[CONF_GRANTS_MAX]);
+void node_client_denied(void *ctx, void *conn, const struct service_denial *denial, char *ret_who,
+                        size_t size);
+void node_client_admin(void *ctx, void *conn, const struct wire_request *q);
+int node_client_auth(void *ctx, void *conn, struct wire_slice token, struct service_who *ret);
+/* Fields of `clients` of status. */
+void node_access_status(const struct node *n, struct wire_reply *w);
+/* What an admin's request names, for a line of the log: "id=n4 old=n2". */
+void node_request_words(const struct wire_request *q, char *ret, size_t size);
+
+/* tls.c: reads the files of [security]. 0 or -errno with err_text(). */
+int node_tls_begin(struct node *n);
+/* The same of a file that is to be in force: all of it is taken, or nothing is, and then it has
+ * been said why: -errno with err_text(). The ports are to be told of what is new by the caller. */
+int node_tls_again(struct node *n, const struct conf *fresh);
+/* Once per turn. */
+void node_tls_turn(struct node *n, uint64_t now_us);
+/* tls_status.c: the object "security" of status, and sentences for its list of warnings. */
+void node_tls_status(const struct node *n, struct wire_reply *w);
+void node_tls_warnings(const struct node *n, struct wire_reply *w);
+void node_tls_end(struct node *n);
+/* For --check-config. False: something is wrong, and it has been said on standard error. */
+bool node_tls_check(const struct conf *conf);
 
 /* glue.c: tables of functions between the modules. */
 void node_fill_engine_ops(struct node *n, struct engine_ops *ops);

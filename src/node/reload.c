@@ -54,6 +54,15 @@ static void say_refused(struct node *n, unsigned line, const char *error)
     n->shown.reloaded_until_us = 0;
 }
 
+/* What is wrong has been logged. Nothing of the file is taken: one that was half obeyed must not
+ * look as if it was in force (IDENTITY-9). */
+static void say_tls_refused(struct node *n)
+{
+    (void)snprintf(n->shown.reload_wrong, sizeof(n->shown.reload_wrong),
+                   "the file was read again and refused, [security]: %.400s", err_text());
+    n->shown.reloaded_until_us = 0;
+}
+
 /* Peers know our settings from the handshake; the next one tells the new ones. A link that is made
  * anew is back before anybody misses it. */
 static void introduce_anew(struct node *n)
@@ -81,6 +90,8 @@ static void take(struct node *n, struct conf *fresh)
     memory_set_limit(&n->memory, fresh->memory_bytes);
     node_client_conf(n, &limits);
     client_port_set_conf(n->client_port, &limits);
+    client_port_set_tls(n->client_port, n->tls.clients);
+    (void)node_peers_take_tls(n); /* of the kind that it was, and so nothing is to be made */
     engine_set_rounds(n->engine, fresh->rounds_max);
     if (n->phase == NODE_RUNNING)
         engine_set_lease(n->engine, fresh->lease_us);
@@ -90,6 +101,7 @@ static void take(struct node *n, struct conf *fresh)
     node_snapshots_conf(fresh, &snapshots);
     engine_set_snapshots(n->engine, &snapshots);
     node_access_again(n);
+    node_http_again(n);
     node_compare_members(n);
     (void)node_follow_now(n);
     introduce_anew(n);
@@ -112,7 +124,10 @@ static void read_again(struct node *n)
         rc = err_say(-EINVAL, "'%s' is no regular file", n->conf->path);
     if (rc == 0)
         rc = conf_load(n->conf->path, n->self->name, true, fresh, &problems);
-    if (rc == 0) {
+    if (rc == 0 && node_tls_again(n, fresh) != 0) {
+        say_tls_refused(n);
+        free(fresh);
+    } else if (rc == 0) {
         take(n, fresh);
     } else {
         say_refused(n, problems.n > 0 ? problems.list[0].line : 0,

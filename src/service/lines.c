@@ -81,6 +81,7 @@ static const struct verb verbs[] = {
     [WIRE_REQ_MEMBER_SET_ADDR] = {.handle = service_handle_member},
     [WIRE_REQ_MEMBER_REPLACE] = {.handle = service_handle_member},
     [WIRE_REQ_MEMBER_REJOIN] = {.handle = service_handle_member},
+    [WIRE_REQ_AUTH] = {.handle = service_handle_auth, .without_replica = true},
     [WIRE_REQ_UNKNOWN] = {.refusal = "unknown request type"},
     [WIRE_REQ_PEER] = {.refusal = "unknown request type"},
 };
@@ -177,7 +178,20 @@ void service_line_overloaded(struct service_conn *c, uint64_t line_no)
     refuse(c->service, out, &refused, 0, line_no);
 }
 
-void service_line_foreign(struct service_conn *c, uint64_t line_no, bool http)
+static const char *foreign_text(enum wire_foreign what)
+{
+    switch (what) {
+    case WIRE_FOREIGN_HTTP:
+        return "this line looks like HTTP, which is not spoken here";
+    case WIRE_FOREIGN_TLS:
+        return "this looks like TLS, and this port speaks plain text";
+    case WIRE_FOREIGN_OTHER:
+        break;
+    }
+    return "this is no request: one is a JSON object on a line";
+}
+
+void service_line_foreign(struct service_conn *c, uint64_t line_no, enum wire_foreign what)
 {
     struct wire_refused refused = {.error = WIRE_ERROR_MALFORMED};
     struct buf *out = service_out(c);
@@ -185,8 +199,7 @@ void service_line_foreign(struct service_conn *c, uint64_t line_no, bool http)
     if (out == NULL)
         return;
     (void)snprintf(refused.text, sizeof(refused.text), "%s; the connection is closed",
-                   http ? "this line looks like HTTP, which is not spoken here"
-                        : "this is no request: one is a JSON object on a line");
+                   foreign_text(what));
     refuse(c->service, out, &refused, 0, line_no);
 }
 

@@ -19,7 +19,9 @@
 #include "base/budget.h"
 #include "base/log.h"
 #include "replica/replica.h"
+#include "service/access.h"
 #include "service/slow.h"
+#include "wire/line_head.h"
 #include "wire/reply.h"
 #include "wire/request.h"
 
@@ -65,21 +67,21 @@ struct service_member_answer {
     uint64_t task;         /* what last_task calls it; 0: it is no task of this node */
 };
 
-/* What a client may do; each may do what those before it may. */
-enum service_role { SERVICE_NONE, SERVICE_READ, SERVICE_WRITE, SERVICE_ADMIN };
-const char *service_role_name(enum service_role role);
-/* What this request needs; never NONE. */
-enum service_role service_role_needed(const struct wire_request *q);
-/* The row of the table; NONE: there is none. */
-enum service_role service_role_of_type(enum wire_request_type type);
-
 struct service_ops {
     void *ctx;
-    /* What this connection may do now, asked for each request. NULL: everything. */
+    /* What this connection may do now with all keys, asked for each request. NULL: everything. */
     enum service_role (*role)(void *ctx, void *conn);
+    /* And with those of some prefixes, asked where that is too little. How many. NULL: none. */
+    unsigned (*grants)(void *ctx, void *conn, struct service_grant ret[CONF_GRANTS_MAX]);
     /* It was denied: whose it is, in words for the reply ("uid 1000"). May be NULL. */
-    void (*denied)(void *ctx, void *conn, const struct wire_request *q, enum service_role needed,
-                   char *ret_who, size_t size);
+    void (*denied)(void *ctx, void *conn, const struct service_denial *denial, char *ret_who,
+                   size_t size);
+    /* An admin's request was allowed, and is done next. May be NULL. */
+    void (*admin)(void *ctx, void *conn, const struct wire_request *q);
+    /* It shows a token, which counts from now on beside what it was known by. 0, an outcome of
+     * service_auth_outcome, or -errno: nothing is changed then. *ret is who it is now, in any case.
+     * NULL: there are none. */
+    int (*auth)(void *ctx, void *conn, struct wire_slice token, struct service_who *ret);
     /* The output of a connection, NULL when it is dead. One owed reply more, one less (may be
      * NULL). */
     struct buf *(*out)(void *ctx, void *conn);
@@ -169,9 +171,8 @@ void service_handle(struct service_conn *c, const struct wire_request *q);
 void service_line_too_long(struct service_conn *c, uint64_t line_no, uint64_t limit);
 /* There was no memory for the rest of a line, which is skipped. */
 void service_line_overloaded(struct service_conn *c, uint64_t line_no);
-/* The other side does not speak this protocol; the connection is closed. http: a line that looks
- * like HTTP came behind good ones. */
-void service_line_foreign(struct service_conn *c, uint64_t line_no, bool http);
+/* The other side does not speak this protocol; the connection is closed. */
+void service_line_foreign(struct service_conn *c, uint64_t line_no, enum wire_foreign what);
 /* For a connection that is refused: one busy line.
  * of_host: the limit that holds is that of one host, not that of all. */
 void service_refuse_connection(struct service *s, struct buf *out, uint64_t limit, bool of_host);

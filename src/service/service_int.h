@@ -65,6 +65,11 @@ struct service_conn {
     struct list requests;       /* struct request */
     struct list waiting;        /* those of them that wait for room, in the order of coming */
     struct memory_conn *memory; /* borrowed; NULL: not counted */
+    struct {
+        bool any;
+        uint64_t index; /* 0: of the newest one, by no other name yet */
+        uint64_t term;
+    } told; /* of which snapshot its last part is, for who looks after admins */
 };
 
 /* One owed reply. Freed when it is answered or its connection closes. What most reads need stands
@@ -144,6 +149,7 @@ void service_reply_not_supported(struct request *req, struct buf *out, raft_node
 
 /* False: it was denied, and answered. */
 bool service_may(struct service_conn *c, const struct wire_request *q);
+void service_handle_auth(struct service_conn *c, const struct wire_request *q);
 
 /* ---- lines.c ---- */
 

@@ -306,19 +306,31 @@ static unsigned n_of(const struct greeter *g, uint64_t host)
     return n;
 }
 
+static int by_number(const void *a, const void *b)
+{
+    const uint64_t x = *(const uint64_t *)a;
+    const uint64_t y = *(const uint64_t *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+/* Sorted, those of one host stand together. In one turn of the loop this is asked for each that is
+ * accepted in it, when strangers of many hosts come. */
 static uint64_t host_with_most(const struct greeter *g)
 {
+    uint64_t hosts[TLS_GREETINGS_MAX];
+    unsigned n = 0;
+    unsigned n_same = 0;
     unsigned most = 0;
     uint64_t host = 0;
 
-    list_for_each(it, &g->all)
-    {
-        const uint64_t h = list_entry_const(it, struct greeting, of_loop)->host;
-        const unsigned n = n_of(g, h);
-
-        if (n > most) {
-            most = n;
-            host = h;
+    list_for_each(it, &g->all) hosts[n++] = list_entry_const(it, struct greeting, of_loop)->host;
+    qsort(hosts, n, sizeof(hosts[0]), by_number);
+    for (unsigned i = 0; i < n; i++) {
+        n_same = i > 0 && hosts[i] == hosts[i - 1] ? n_same + 1 : 1;
+        if (n_same > most) {
+            most = n_same;
+            host = hosts[i];
         }
     }
     return host;
@@ -526,6 +538,7 @@ int greeter_new(struct event_base *base, const struct greeter_conf *conf, struct
     g->conf = *conf;
     if (g->conf.max == 0)
         g->conf.max = TLS_GREETINGS_MAX;
+    rid_assert(g->conf.max <= TLS_GREETINGS_MAX);
     if (g->conf.per_host == 0)
         g->conf.per_host = (g->conf.max + 1) / 2;
     g->wake_fd = -1;

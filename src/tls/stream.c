@@ -146,8 +146,9 @@ static ssize_t nothing(struct tls_stream *s, int rc, int errno_value)
         s->ended_well = true;
         return 0;
     case SSL_ERROR_WANT_READ:
-        /* The socket was empty, or something that is no data was taken from it. */
-        errno = BIO_should_read(SSL_get_rbio(s->ssl)) ? EAGAIN : EINTR;
+        /* The socket was empty, or something that is no data was taken from it: OpenSSL asks to be
+         * called again for both, and only the kernel tells which it was. */
+        errno = errno_value == EAGAIN ? EAGAIN : EINTR;
         return -1;
     case SSL_ERROR_WANT_WRITE:
         errno = EAGAIN;

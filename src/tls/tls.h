@@ -118,6 +118,7 @@ struct ssl_st *tls_stream_take(struct tls_stream *s);
 struct ssl_st *tls_stream_lend(struct tls_stream *s);
 bool tls_stream_settle(struct tls_stream *s);
 /* What the other side's alert or a failure of an SSL that was taken out means. */
+extern const char tls_cut_off[]; /* what that says where it ended, and nobody said why */
 const char *tls_words(unsigned long openssl_error, int errno_value, char *ret, size_t size);
 
 #endif

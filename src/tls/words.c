@@ -1,5 +1,6 @@
 /* Why a handshake or a connection failed, for the person on this side: which side was not content,
  * and with what. OpenSSL's own reasons name its parts, not the mistake (TLS-7). */
+#include <errno.h>
 #include <openssl/err.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,6 +8,8 @@
 #include "tls/tls_int.h"
 
 #include "base/banned.h"
+
+const char tls_cut_off[] = "it closed the connection in the middle of TLS";
 
 /* Of errors that are alerts of the other side. */
 #define ALERT(alert) (SSL_AD_REASON_OFFSET + (alert))
@@ -24,7 +27,7 @@ static const struct reason {
     {SSL_R_HTTP_REQUEST, "what came is no TLS: it speaks HTTP here"},
     {SSL_R_HTTPS_PROXY_REQUEST, "what came is no TLS: it speaks HTTP here"},
     {SSL_R_PACKET_LENGTH_TOO_LONG, "what came is no TLS: it speaks plain text here"},
-    {SSL_R_UNEXPECTED_EOF_WHILE_READING, "it closed the connection in the middle of TLS"},
+    {SSL_R_UNEXPECTED_EOF_WHILE_READING, tls_cut_off},
     {SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM,
      "it knows none of our secrets, and we have no certificate that it could accept"},
     {SSL_R_NO_SHARED_CIPHER, "it knows none of our secrets, and shares no cipher with us"},
@@ -75,10 +78,10 @@ const char *tls_words(unsigned long openssl_error, int errno_value, char *ret, s
         (void)snprintf(ret, size, "%s", words);
     else if (openssl_error != 0)
         (void)snprintf(ret, size, "TLS failed: %s", said != NULL ? said : "for no reason given");
-    else if (errno_value != 0)
+    else if (errno_value != 0 && errno_value != ECONNRESET && errno_value != EPIPE)
         (void)snprintf(ret, size, "%s", strerror_r(errno_value, buf, sizeof(buf)));
     else
-        (void)snprintf(ret, size, "it closed the connection in the middle of TLS");
+        (void)snprintf(ret, size, "%s", tls_cut_off);
     return ret;
 }
 

@@ -119,6 +119,7 @@ enum wire_refusal {
     WIRE_REFUSED_PROOF,     /* you do not know the id of my cluster */
     WIRE_REFUSED_REMOVED,   /* you were removed from the cluster, at removed_index */
     WIRE_REFUSED_CROSSED,   /* I am dialling you myself, and that link is the one that counts */
+    WIRE_REFUSED_NAME,      /* your certificate is another node's */
     WIRE_REFUSALS_END,
 };
 /* "it" is the other side: what the refusing node says (by_us), and what the refused one tells its

@@ -66,6 +66,9 @@ const char *wire_refusal_text(enum wire_refusal refusal, bool by_us)
         return by_us ? "it was removed" : "this node was removed";
     case WIRE_REFUSED_CROSSED:
         return "the other side dials";
+    case WIRE_REFUSED_NAME:
+        return by_us ? "its certificate names another node"
+                     : "the certificate of this node names another one";
     case WIRE_REFUSALS_END:
         break;
     }

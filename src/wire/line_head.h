@@ -23,6 +23,19 @@ enum wire_line_head {
     WIRE_LINE_FOREIGN,
 };
 
+/* What a foreign line looks like, for who is told so. */
+enum wire_foreign {
+    WIRE_FOREIGN_OTHER, /* no request */
+    WIRE_FOREIGN_HTTP,  /* HTTP, behind lines that were ours */
+    WIRE_FOREIGN_TLS,   /* a connection that begins as TLS does, where plain text is spoken */
+};
+
+/* The first byte of a connection by TLS: a record with a part of a handshake (RFC 8446, 5.1). */
+static inline bool wire_line_is_tls(char c)
+{
+    return c == 0x16;
+}
+
 /* What may stand before the first byte of a line. */
 static inline bool wire_line_is_blank(char c)
 {

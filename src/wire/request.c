@@ -58,6 +58,7 @@ static const struct request_kind kinds[] = {
     [WIRE_REQ_MEMBER_SET_ADDR] = {NAME("member_set_addr"), FIELD_MEMBER | FIELD_ADDRS},
     [WIRE_REQ_MEMBER_REPLACE] = {NAME("member_replace"), FIELD_MEMBER | FIELD_ADDRS | FIELD_OLD},
     [WIRE_REQ_MEMBER_REJOIN] = {NAME("member_rejoin"), FIELD_MEMBER},
+    [WIRE_REQ_AUTH] = {NAME("auth"), FIELD_AUTH},
     [WIRE_REQ_UNKNOWN] = {NAME("unknown"), 0},
     [WIRE_REQ_PEER] = {NAME("peer"), 0},
 };

@@ -59,6 +59,7 @@ enum wire_request_type {
     WIRE_REQ_MEMBER_SET_ADDR,
     WIRE_REQ_MEMBER_REPLACE,
     WIRE_REQ_MEMBER_REJOIN,
+    WIRE_REQ_AUTH,
     WIRE_REQ_UNKNOWN, /* type is a string that is none of these: error 10 */
     WIRE_REQ_PEER,    /* an envelope whose type was registered with wire_decoder_set_peer_types */
 };
@@ -154,6 +155,7 @@ struct wire_request {
     struct wire_part part;     /* snapshot_part */
     uint64_t after;            /* events: those behind this one; 0: the last ones */
     uint32_t limit;            /* events: EVENTS_TOLD_DEFAULT when absent */
+    struct wire_slice token;   /* auth; never to be shown to anybody (ACCESS-12) */
     struct wire_slice node_id; /* init */
     unsigned n_node_ids;
     const struct wire_slice *node_ids;

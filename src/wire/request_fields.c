@@ -454,6 +454,23 @@ static int take_events(struct wire_decoder *d, const json_t *body, struct wire_r
     return wire_request_take_count32(d, body, "limit", EVENTS_KEPT_MAX, &ret->limit);
 }
 
+/* ---- who it is ---- */
+
+/* What is wrong with a token is said without it (ACCESS-12). */
+static int take_auth(struct wire_decoder *d, const json_t *body, struct wire_request *ret)
+{
+    const json_t *v = json_object_get(body, "token");
+    const size_t len = json_string_length(v); /* 0 if it is no string */
+
+    if (v == NULL)
+        return refuse_missing(d, "token");
+    if (len < 1 || len > AUTH_TOKEN_BYTES_MAX)
+        return wire_refuse(d, WIRE_ERROR_MALFORMED, "token", AUTH_TOKEN_BYTES_MAX,
+                           "'token' must be a string of 1 to %u bytes", AUTH_TOKEN_BYTES_MAX);
+    ret->token = (struct wire_slice){json_string_value(v), len};
+    return 0;
+}
+
 /* ---- all of them ---- */
 
 int wire_request_take_fields(struct wire_decoder *d, const json_t *body, struct wire_request *ret)
@@ -479,6 +496,7 @@ int wire_request_take_fields(struct wire_decoder *d, const json_t *body, struct 
         {FIELD_SCAN, wire_request_take_scan},
         {FIELD_STALE, take_stale},
         {FIELD_EVENTS, take_events},
+        {FIELD_AUTH, take_auth},
     };
     unsigned fields = wire_request_type_fields(ret->type);
     int rc = wire_request_take_count32(d, body, "timeout_ms", TIMEOUT_MS_MAX, &ret->timeout_ms);

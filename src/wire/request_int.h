@@ -80,6 +80,7 @@ struct wire_decoder {
 #define FIELD_TOKEN   16384u
 #define FIELD_SCAN    32768u
 #define FIELD_EVENTS  65536u
+#define FIELD_AUTH    131072u
 
 /* WIRE_REQ_UNKNOWN: none of ours. */
 enum wire_request_type wire_request_type_find(const char *name, size_t len);

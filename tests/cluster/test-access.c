@@ -291,6 +291,87 @@ CASE(access__a_silent_directory_holds_nothing_up)
     cluster_free(c);
 }
 
+/* ---- by addresses ---- */
+
+#define OF_KEY(type, key) "{\"type\":\"" type "\",\"key\":\"" key "\"}"
+#define AUTH              "{\"type\":\"auth\",\"token\":\"ridd_00112233\"}"
+#define DENIED            "{\"type\":\"error\",\"code\":14,<*>\"error\":\"denied\",\"definite\":true,"
+
+/* Who comes by TCP is nobody, and may do what everybody may (ACCESS-13): read what is below pub/
+ * (ACCESS-10). A token is not taken from there (ACCESS-12). */
+CASE(access__everybody_may_read_a_part)
+{
+    struct cluster *c = up_with(1, "all = read any prefix pub/\n");
+    struct client *cl = client_open(c, 0);
+    struct client *local = local_open(c, 0);
+    json_t *clients;
+    json_t *status;
+    char *line;
+
+    client_expect(local, "{\"type\":\"write\",\"key\":\"pub/x\",\"value\":1}",
+                  "{\"type\":\"write_ok\"}");
+    client_expect(cl, OF_KEY("read_index", "pub/x"), "{\"type\":\"read_index_ok\",\"value\":1<*>");
+    client_expect(cl, "{\"type\":\"scan\",\"prefix\":\"pub/\"}", "{\"type\":\"scan_ok\"<*>");
+    client_expect(cl, "{\"type\":\"ping\"}", "{\"type\":\"pong\"<*>");
+    client_expect(cl, OF_KEY("read_index", "k"),
+                  DENIED "\"role\":\"read\",\"identity\":\"nobody (TCP)\"}");
+    client_expect(cl, "{\"type\":\"batch_read_index\",\"keys\":[\"pub/x\",\"k\"]}",
+                  DENIED "\"role\":\"read\"<*>}");
+    client_expect(cl, "{\"type\":\"scan\"}", DENIED "\"role\":\"read\"<*>}");
+    client_expect(cl, "{\"type\":\"slow\"}", DENIED "\"role\":\"read\"<*>}");
+    client_expect(cl, OF_KEY("delete", "pub/x"), DENIED "\"role\":\"write\"<*>}");
+    client_expect(cl, AUTH,
+                  "{\"type\":\"error\",\"code\":14,\"text\":\"a token goes over TLS only, and <*>"
+                  "\"identity\":\"nobody (TCP)\"}");
+    client_expect(local, AUTH, DENIED "<*>");
+    client_expect(local, REMOVE, "{\"type\":\"error\",<*>\"precondition_failed\"<*>}");
+    status = node_status(c, 0);
+    clients = json_object_get(status, "clients");
+    assert_int_equal(reply_int(clients, "denied"), 5);
+    assert_int_equal(reply_int(json_object_get(clients, "denied_by"), "nobody"), 5);
+    assert_int_equal(reply_int(clients, "auth_failed"), 2);
+    json_decref(status);
+    node_wait_logged(c, 0, "event=access_admin"); /* the last of all */
+    assert_int_equal(node_log_lines(c, 0,
+                                    "event=access_denied who='nobody (TCP)' identity=nobody "
+                                    "address=127.0.0.1:",
+                                    " why=prefix "),
+                     4);
+    assert_int_equal(node_log_lines(c, 0, "event=access_auth_failed", NULL), 2);
+    line = node_log_line(c, 0, "event=access_admin");
+    assert_non_null(line);
+    assert_non_null(strstr(line, " identity=unix address=unix:uid="));
+    assert_non_null(strstr(line, " request=member_remove names='id=n1 dry_run=yes'"));
+    free(line);
+    assert_int_equal(node_log_lines(c, 0, "00112233", NULL), 0);
+    client_close(local);
+    client_close(cl);
+    cluster_free(c);
+}
+
+/* What a reload says of addresses counts before the names of users are known (ACCESS-14). */
+CASE(access__addresses_wait_for_no_names)
+{
+    struct cluster *c = cluster_new(1, NULL);
+    struct client *cl;
+    struct shim shim;
+
+    shim_begin(&shim, c);
+    cluster_write_conf(c, "test", conf_with(c, ""));
+    cluster_init(c);
+    cluster_start(c);
+    cl = client_open(c, 0);
+    client_expect(cl, WRITE, "{\"type\":\"write_ok\"}"); /* nobody is asked */
+    cluster_write_conf(c, "test", conf_with(c, "all = read any\nu = read user hangs.test\n"));
+    node_signal(c, 0, SIGHUP);
+    node_wait_logged(c, 0, "event=reloaded");
+    client_expect(cl, WRITE, DENIED "\"role\":\"write\"<*>}");
+    client_expect(cl, READ, "{\"type\":\"read_index_ok\"<*>");
+    assert_false(node_logged(c, 0, "event=access_taken"));
+    client_close(cl);
+    cluster_free(c);
+}
+
 /* ---- the path ---- */
 
 /* ACCESS-5 */
@@ -473,6 +554,8 @@ int main(int argc, char **argv)
         HARNESS_TEST(access__by_credentials),
         HARNESS_TEST(access__a_reload_reaches_open_connections),
         HARNESS_TEST(access__a_silent_directory_holds_nothing_up),
+        HARNESS_TEST(access__everybody_may_read_a_part),
+        HARNESS_TEST(access__addresses_wait_for_no_names),
         HARNESS_TEST(access__the_path_of_the_socket),
         HARNESS_TEST(access__ridctl_uses_it_by_itself),
         HARNESS_TEST(access__a_comparison_ends_with_its_client),

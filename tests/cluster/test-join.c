@@ -62,7 +62,7 @@ static int ask(const struct cluster *c, unsigned i, const struct wire_join *join
                struct wire_join_reply *ret)
 {
     *ret = (struct wire_join_reply){0};
-    return peer_join(c->nodes[i].peer_addr, join, (unsigned)slow(ANSWER_MS), NULL, ret);
+    return peer_join(&(struct peer_whom){.addr = c->nodes[i].peer_addr}, join, (unsigned)slow(ANSWER_MS), NULL, ret);
 }
 
 static void expect_refused(const struct cluster *c, const struct wire_join *join, unsigned refused,
@@ -198,7 +198,7 @@ static unsigned probe_as(const struct cluster *c, unsigned i, const struct leade
     struct wire_hello reply;
 
     memcpy(hello.cluster_id, l->join.founding_id, 16);
-    assert_int_equal(peer_probe(c->nodes[i].peer_addr, &hello, (unsigned)slow(ANSWER_MS), &reply),
+    assert_int_equal(peer_probe(&(struct peer_whom){.addr = c->nodes[i].peer_addr}, &hello, (unsigned)slow(ANSWER_MS), &reply),
                      0);
     return reply.refused;
 }

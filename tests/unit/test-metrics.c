@@ -40,6 +40,9 @@ static struct metrics_facts *some_facts(unsigned n_peers)
     (void)snprintf(e->leader, sizeof(e->leader), "n1");
     (void)snprintf(e->verdict, sizeof(e->verdict), "good");
     (void)snprintf(f->host.cluster_hash, sizeof(f->host.cluster_hash), "5ada9d6d4a637107");
+    f->host.n_certificates = 2;
+    f->host.certificates[0] = (struct tls_expiry){.what = "client_cert", .not_after_s = 1800000000};
+    f->host.certificates[1] = (struct tls_expiry){.what = "client_ca", .not_after_s = 1900000000};
     e->can_serve = true;
     e->n_voters = 5;
     e->n_voters_heard = 4;

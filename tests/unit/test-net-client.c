@@ -116,14 +116,15 @@ static void on_too_long(void *ctx, struct client_conn *c, uint64_t line_no)
     maybe_act(h, INSIDE_TOO_LONG, c);
 }
 
-static void on_foreign(void *ctx, struct client_conn *c, uint64_t line_no, bool http)
+static void on_foreign(void *ctx, struct client_conn *c, uint64_t line_no, enum wire_foreign what)
 {
+    static const char *const kinds[] = {"foreign", "http", "tls"};
     struct host *h = ctx;
 
     h->n_foreign++;
-    assert_int_equal(buf_add_format(client_conn_out(c), "%s %llu\n", http ? "http" : "foreign",
-                                    (unsigned long long)line_no),
-                     0);
+    assert_int_equal(
+        buf_add_format(client_conn_out(c), "%s %llu\n", kinds[what], (unsigned long long)line_no),
+        0);
 }
 
 static void on_overloaded(void *ctx, struct client_conn *c, uint64_t line_no)
@@ -216,7 +217,7 @@ static void host_open_as(struct host *h, const struct client_port_conf *conf, bo
 
     memset(h, 0, sizeof(*h));
     pump_init(&h->pump, turn, h);
-    assert_int_equal(client_port_new(h->pump.base, "127.0.0.1:0", conf, &ops, &h->port), 0);
+    assert_int_equal(client_port_new(h->pump.base, "127.0.0.1:0", false, conf, &ops, &h->port), 0);
     assert_true(client_port_number(h->port) > 0);
 }
 
@@ -556,7 +557,9 @@ static void net_client__foreign_first_line(void **state)
 
     host_open_strict(h, &small);
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
-        const char *expected = i == 1 ? "foreign 3\n" : "foreign 1\n";
+        const char *expected = i == 1   ? "foreign 3\n"
+                               : i == 3 ? "tls 1\n" /* a port that speaks plain text says so */
+                                        : "foreign 1\n";
 
         assert_foreign(h, texts[i], strlen(texts[i]), 1000, i == 1 ? "2: \t\n" : "", expected);
         assert_foreign(h, texts[i], strlen(texts[i]), 1, i == 1 ? "2: \t\n" : "", expected);
@@ -2552,20 +2555,20 @@ static void net_client__addresses(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        assert_int_equal(client_port_new(base, bad[i], &small, &ops, &port), -EINVAL);
+        assert_int_equal(client_port_new(base, bad[i], false, &small, &ops, &port), -EINVAL);
         assert_non_null(strstr(err_text(), "is not host:port"));
     }
-    assert_true(client_port_new(base, "no-such-host.invalid:0", &small, &ops, &port) < 0);
+    assert_true(client_port_new(base, "no-such-host.invalid:0", false, &small, &ops, &port) < 0);
     assert_non_null(strstr(err_text(), "cannot resolve 'no-such-host.invalid:0'"));
-    assert_int_equal(client_port_new(base, "localhost:0", &small, &ops, &port), 0);
+    assert_int_equal(client_port_new(base, "localhost:0", false, &small, &ops, &port), 0);
     client_port_free(port);
-    assert_int_equal(client_port_new(base, "127.0.0.1:0", &small, &ops, &port), 0);
+    assert_int_equal(client_port_new(base, "127.0.0.1:0", false, &small, &ops, &port), 0);
     (void)snprintf(addr, sizeof(addr), "127.0.0.1:%u", client_port_number(port));
-    assert_int_equal(client_port_new(base, addr, &small, &ops, &second), -EADDRINUSE);
+    assert_int_equal(client_port_new(base, addr, false, &small, &ops, &second), -EADDRINUSE);
     assert_non_null(strstr(err_text(), "cannot listen on '127.0.0.1:"));
     client_port_free(port);
     client_port_free(NULL);
-    if (client_port_new(base, "[::1]:0", &small, &ops, &port) == 0) {
+    if (client_port_new(base, "[::1]:0", false, &small, &ops, &port) == 0) {
         assert_true(client_port_number(port) > 0);
         client_port_free(port);
     }

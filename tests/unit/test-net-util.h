@@ -31,6 +31,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/prng.h"
+#include "tls/tls.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define TEST_SANITIZED 1
@@ -71,6 +72,15 @@ uint64_t clock_mono_us(void)
 uint64_t clock_wall_us(void)
 {
     return clock_mono_us();
+}
+
+/* Real: nothing waits for it. */
+uint64_t clock_thread_us(void)
+{
+    struct timespec ts;
+
+    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+    return (uint64_t)ts.tv_sec * 1000000u + (uint64_t)ts.tv_nsec / 1000u;
 }
 
 static inline void time_passes(uint64_t us)
@@ -215,9 +225,28 @@ static inline uint64_t pump_cpu_us(struct pump *p, uint64_t us)
 
 /* ---- raw sockets ---- */
 
-/* A raw socket of the test, non-blocking, and what came out of it. */
+/* What raw sockets speak; NULL: plain. */
+static struct tls_ctx *raw_tls;
+
+/* Of a cluster whose secret is this letter again and again. */
+static inline struct tls_ctx *tls_of_secret(const char *cluster, char letter)
+{
+    struct tls_secrets secrets = {.n = 1};
+    struct tls_conf conf = {.use = TLS_PEERS, .cluster = cluster, .secrets = &secrets};
+    struct tls_ctx *tls = NULL;
+
+    secrets.of[0].len = TLS_SECRET_BYTES_MIN;
+    memset(secrets.of[0].bytes, letter, TLS_SECRET_BYTES_MIN);
+    assert_int_equal(tls_ctx_new(&conf, &tls), 0);
+    return tls;
+}
+
+/* A raw socket of the test, non-blocking, and what came out of it. With TLS it shakes hands when it
+ * is first read or written: one that says nothing says nothing of TLS either. */
 struct raw {
     int fd;
+    struct tls_stream *tls; /* owned; NULL: plain */
+    bool shaken;
     struct buf in;
     bool eof;
     int error;
@@ -241,6 +270,19 @@ static inline void raw_adopt(struct raw *c, int fd)
     assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
 }
 
+static inline void raw_secure(struct raw *c, struct tls_ctx *tls, enum tls_side side)
+{
+    assert_int_equal(tls_stream_new(tls, side, c->fd, NULL, &c->tls), 0);
+}
+
+/* One that was accepted. */
+static inline void raw_take_in(struct raw *c, int fd)
+{
+    raw_adopt(c, fd);
+    if (raw_tls != NULL)
+        raw_secure(c, raw_tls, TLS_ACCEPT);
+}
+
 /* From 127.0.0.host. */
 static inline void raw_connect_from(struct raw *c, unsigned port, unsigned host)
 {
@@ -254,6 +296,8 @@ static inline void raw_connect_from(struct raw *c, unsigned port, unsigned host)
     /* Loopback: the kernel of the other side answers, its loop need not run. */
     assert_int_equal(connect(fd, (const struct sockaddr *)&sa, sizeof(sa)), 0);
     raw_adopt(c, fd);
+    if (raw_tls != NULL)
+        raw_secure(c, raw_tls, TLS_DIAL);
 }
 
 static inline void raw_connect(struct raw *c, unsigned port)
@@ -263,10 +307,30 @@ static inline void raw_connect(struct raw *c, unsigned port)
 
 static inline void raw_close(struct raw *c)
 {
+    tls_stream_free(c->tls);
+    c->tls = NULL;
     if (c->fd >= 0)
         (void)close(c->fd);
     c->fd = -1;
     buf_done(&c->in);
+}
+
+/* False: not so far, or never (c->error). */
+static inline bool raw_shake_hands(struct raw *c)
+{
+    int rc = 0;
+
+    if (c->tls != NULL && !c->shaken)
+        rc = tls_shake(c->tls);
+    c->shaken = rc == 0;
+    if (rc < 0)
+        c->error = -rc;
+    return c->shaken;
+}
+
+static inline ssize_t raw_recv(struct raw *c, void *data, size_t len)
+{
+    return c->tls != NULL ? tls_recv(c->tls, data, len) : recv(c->fd, data, len, 0);
 }
 
 /* Takes what is there; true when the connection has ended. */
@@ -276,14 +340,16 @@ static inline bool raw_read(struct raw *c)
     ssize_t n;
 
     while (!c->eof && c->error == 0) {
-        n = recv(c->fd, bytes, sizeof(bytes), 0);
+        if (!raw_shake_hands(c))
+            return c->error != 0;
+        n = raw_recv(c, bytes, sizeof(bytes));
         if (n > 0)
             assert_int_equal(buf_add(&c->in, bytes, (size_t)n), 0);
         else if (n == 0)
             c->eof = true;
         else if (errno == EAGAIN)
             return false;
-        else
+        else if (errno != EINTR)
             c->error = errno;
     }
     return true;
@@ -298,8 +364,11 @@ static inline size_t raw_in(struct raw *c)
 /* As much as the kernel takes. */
 static inline size_t raw_send_some(struct raw *c, const void *data, size_t len)
 {
-    ssize_t n = send(c->fd, data, len, MSG_NOSIGNAL);
+    ssize_t n;
 
+    if (len == 0 || !raw_shake_hands(c))
+        return 0;
+    n = c->tls != NULL ? tls_send(c->tls, data, len) : send(c->fd, data, len, MSG_NOSIGNAL);
     if (n < 0) {
         if (errno != EAGAIN)
             c->error = errno;

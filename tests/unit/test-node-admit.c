@@ -107,6 +107,33 @@ static void admit__who_was_added_has_the_id(void **state)
     }
 }
 
+/* TLS-11: whose certificate names another node is refused, also where that one's id fits; without a
+ * certificate there is no name to compare. */
+static void admit__a_certificate_names_its_node(void **state)
+{
+    static const struct {
+        const char *name;
+        raft_node_id from;
+        enum wire_refusal refusal;
+    } rows[] = {
+        {NULL, 1, WIRE_REFUSED_NOT},  {"", 1, WIRE_REFUSED_NOT},    {"n1", 1, WIRE_REFUSED_NOT},
+        {"n2", 1, WIRE_REFUSED_NAME}, {"n1", 2, WIRE_REFUSED_NAME}, {"n11", 1, WIRE_REFUSED_NAME},
+        {"n9", 9, WIRE_REFUSED_NOT}, /* a stranger, whose id the port has compared */
+    };
+    const struct raft_configuration c = members();
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const struct wire_hello h = {.from = rows[i].from,
+                                     .incarnation = rows[i].from == 2 ? 2200 : 7};
+        struct peer_asked asked = {.stranger = rows[i].from == 9, .tls_name = rows[i].name};
+
+        assert_int_equal(
+            node_judge(raft_configuration_get(&c, h.from), &c, false, OURS, &h, &asked),
+            rows[i].refusal);
+    }
+}
+
 /* PEER-11: a founder that was removed before it heard of the id is let as far as to be told; nobody
  * else is who has none and is no peer. */
 static void admit__a_founder_without_the_id_may_be_removed(void **state)
@@ -176,6 +203,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(admit__what_configurations_decide),
         cmocka_unit_test(admit__who_was_added_has_the_id),
+        cmocka_unit_test(admit__a_certificate_names_its_node),
         cmocka_unit_test(admit__a_founder_without_the_id_may_be_removed),
         cmocka_unit_test(admit__founders_that_were_never_met),
         cmocka_unit_test(admit__what_was_met_is_remembered),

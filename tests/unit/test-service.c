@@ -154,12 +154,13 @@ static enum service_role host_role(void *ctx, void *conn)
 
 static unsigned n_denied;
 
-static void host_denied(void *ctx, void *conn, const struct wire_request *q,
-                        enum service_role needed, char *ret_who, size_t size)
+static void host_denied(void *ctx, void *conn, const struct service_denial *denial, char *ret_who,
+                        size_t size)
 {
     (void)ctx;
     (void)conn;
-    assert_true(needed == service_role_needed(q));
+    assert_true(denial->needed == service_role_needed(denial->request));
+    assert_false(denial->by_prefix);
     n_denied++;
     (void)snprintf(ret_who, size, "uid 7 (seven)");
 }
@@ -1090,16 +1091,20 @@ static void service__what_it_cannot_do_is_refused(void **state)
     service_line_too_long(c->sc, 12, 1000);
     assert_non_null(
         strstr(take(c), "\"error\":\"too_large\",\"definite\":true,\"limit\":1000,\"line\":12}\n"));
-    service_line_foreign(c->sc, 13, false);
+    service_line_foreign(c->sc, 13, WIRE_FOREIGN_OTHER);
     text = take(c);
     assert_non_null(
         strstr(text, "this is no request: one is a JSON object on a line; the connection"));
     assert_non_null(strstr(text, "\"error\":\"malformed\",\"definite\":true,\"line\":13}\n"));
-    service_line_foreign(c->sc, 14, true);
+    service_line_foreign(c->sc, 14, WIRE_FOREIGN_HTTP);
     text = take(c);
     assert_non_null(
         strstr(text, "this line looks like HTTP, which is not spoken here; the connection"));
     assert_non_null(strstr(text, "\"error\":\"malformed\",\"definite\":true,\"line\":14}\n"));
+    service_line_foreign(c->sc, 1, WIRE_FOREIGN_TLS);
+    text = take(c);
+    assert_non_null(
+        strstr(text, "this looks like TLS, and this port speaks plain text; the connection"));
     service_refuse_connection(h.services[0], &c->out, 5, false);
     assert_non_null(strstr(
         take(c), "\"error\":\"busy\",\"definite\":true,\"limit\":5,\"retry_after_ms\":1000}\n"));
@@ -1109,37 +1114,6 @@ static void service__what_it_cannot_do_is_refused(void **state)
     assert_non_null(strstr(text, "\"limit\":4,"));
     assert_int_equal(service_n_pending(h.services[0]), 0);
     host_done(&h);
-}
-
-/* ACCESS-1: a type that has no row fails here. */
-static void service__each_type_needs_a_role(void **state)
-{
-    struct wire_request q = {.num_reads = 1};
-
-    (void)state;
-    for (int type = WIRE_REQ_READ_INDEX; type <= WIRE_REQ_PEER; type++)
-        if (service_role_of_type((enum wire_request_type)type) == SERVICE_NONE)
-            fail_msg("'%s' needs a row in service/access.c",
-                     wire_request_type_name((enum wire_request_type)type));
-    assert_int_equal(service_role_of_type((enum wire_request_type)0), SERVICE_NONE);
-    assert_int_equal(service_role_needed(&q), SERVICE_ADMIN); /* one without a row */
-    for (int type = WIRE_REQ_READ_INDEX; type <= WIRE_REQ_SCAN; type++) {
-        q.type = (enum wire_request_type)type;
-        assert_int_equal(service_role_needed(&q), SERVICE_READ);
-    }
-    for (int type = WIRE_REQ_WRITE; type <= WIRE_REQ_OPEN_SESSION; type++) {
-        q.type = (enum wire_request_type)type;
-        assert_int_equal(service_role_needed(&q), SERVICE_WRITE);
-    }
-    for (int type = WIRE_REQ_TRANSFER_LEADER; type <= WIRE_REQ_MEMBER_REJOIN; type++) {
-        q.type = (enum wire_request_type)type;
-        assert_int_equal(service_role_needed(&q), SERVICE_ADMIN);
-    }
-    q.type = WIRE_REQ_COMPARE;
-    q.num_reads = 1000;
-    assert_int_equal(service_role_needed(&q), SERVICE_READ);
-    q.num_reads = 1001;
-    assert_int_equal(service_role_needed(&q), SERVICE_ADMIN);
 }
 
 /* What a connection may do is asked for each request (ACCESS-3). */
@@ -1158,7 +1132,7 @@ static void service__what_is_denied(void **state)
     say(c, "{\"type\":\"write\",\"msg_id\":2,\"key\":1,\"value\":1}");
     assert_string_equal(
         take(c), "{\"type\":\"error\",\"in_reply_to\":2,\"code\":14,\"text\":\"this needs the role "
-                 "'write', and uid 7 (seven) has 'read' on this node's socket; see [access] in "
+                 "'write', and uid 7 (seven) has 'read' on this node; see [access] in "
                  "ridd.conf(5)\",\"error\":\"denied\",\"definite\":true,\"role\":\"write\","
                  "\"identity\":\"uid 7 (seven)\"}\n");
     assert_int_equal(n_denied, 1);
@@ -3030,7 +3004,6 @@ int main(void)
         cmocka_unit_test(service__commands_find_room_behind_keys),
         cmocka_unit_test(service__what_it_cannot_do_is_refused),
         cmocka_unit_test(service__a_change_of_the_members_is_answered),
-        cmocka_unit_test(service__each_type_needs_a_role),
         cmocka_unit_test(service__what_is_denied),
         cmocka_unit_test(service__without_a_replica_only_ping),
         cmocka_unit_test(service__status_and_members_need_no_leader),

@@ -309,6 +309,9 @@ static void request__cluster(void **state)
     assert_int_equal(request.limit, EVENTS_KEPT_MAX);
     must_decode("{\"type\":\"transfer_leader\",\"to\":\"n2\"}");
     assert_slice(request.to, "n2");
+    must_decode("{\"type\":\"auth\",\"msg_id\":1,\"token\":\"ridd_\\u0030\"}");
+    assert_int_equal(request.type, WIRE_REQ_AUTH);
+    assert_slice(request.token, "ridd_0");
     must_decode("{\"src\":\"c0\",\"dest\":\"n1\",\"body\":{\"type\":\"init\",\"msg_id\":1,\"node_"
                 "id\":\"n1\","
                 "\"node_ids\":[\"n1\",\"n2\",\"n3\"]}}");
@@ -584,6 +587,9 @@ static const struct wrong wrongs[] = {
     {"{\"msg_id\":7,\"type\":\"transfer_leader\",\"to\":null}", "to", 63, 7},
     {"{\"msg_id\":7,\"type\":\"transfer_leader\",\"to\":\"\"}", "to", 63, 7},
     {"{\"msg_id\":7,\"type\":\"transfer_leader\",\"to\":2}", "to", 63, 7},
+    {"{\"msg_id\":7,\"type\":\"auth\"}", "token", 0, 7},
+    {"{\"msg_id\":7,\"type\":\"auth\",\"token\":\"\"}", "token", 128, 7},
+    {"{\"msg_id\":7,\"type\":\"auth\",\"token\":[\"ridd_0\"]}", "token", 128, 7},
     {INIT(",\"node_ids\":[\"n1\"]"), "node_id", 0, 7},
     {INIT(",\"node_id\":1,\"node_ids\":[\"n1\"]"), "node_id", 63, 7},
     {INIT(",\"node_id\":\"n1\""), "node_ids", 0, 7},
@@ -889,6 +895,12 @@ static void request__counts_of_items(void **state)
     assert_int_equal(decode_repeated(init, ",\"m\"", RAFT_SERVERS_MAX - 1, "]}"), 0);
     assert_int_equal(decode_repeated(init, ",\"m\"", RAFT_SERVERS_MAX, "]}"), WIRE_REQUEST_REFUSED);
     assert_string_equal(refused.field, "node_ids");
+    assert_int_equal(
+        decode_repeated("{\"type\":\"auth\",\"token\":\"", "t", AUTH_TOKEN_BYTES_MAX, "\"}"), 0);
+    assert_int_equal(
+        decode_repeated("{\"type\":\"auth\",\"token\":\"", "t", AUTH_TOKEN_BYTES_MAX + 1, "\"}"),
+        WIRE_REQUEST_REFUSED);
+    assert_null(strstr(refused.text, "tt")); /* ACCESS-12 */
     assert_int_equal(
         decode_repeated("{\"type\":\"transfer_leader\",\"to\":\"", "n", NODE_NAME_BYTES_MAX, "\"}"),
         0);
