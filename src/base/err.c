@@ -7,8 +7,10 @@
 #include <string.h>
 
 /* An analyser is given other ones (err.h). */
+#ifdef __clang_analyzer__
 #undef err_note
 #undef err_say
+#endif
 
 static _Thread_local char text[512];
 static _Thread_local int text_error; /* what the sentence was said for */

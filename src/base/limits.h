@@ -1199,9 +1199,13 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 #define CALL_OUT_BYTES_LOW (64u << 10)
 /* Descriptors that one turn looks at; the others are looked at in the next. */
 #define CALL_EVENTS_MAX 64
+/* What one call asks the kernel for at least; twice as much as long as a line goes on. */
+#define CALL_READ_BYTES 4096u
 /* What one connection may read in one turn of ridd_process(); the rest comes in the next, so that
  * nobody's callbacks wait for one server. */
 #define CALL_TURN_BYTES (256u << 10)
+/* A token that is sent, as AUTH_TOKEN_BYTES_MAX. A longer one is RIDD_INVALID. */
+#define CALL_TOKEN_BYTES_MAX AUTH_TOKEN_BYTES_MAX
 /* Numbers of a write session that may be under way at once: so many answers the servers keep for
  * each client. Further writes wait for the lowest to be answered. */
 #define CALL_SESSION_WINDOW 128u
@@ -1216,6 +1220,9 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 #define CALL_LATENCY_SHARE 8u
 
 /* ---- ridctl ---- */
+
+/* The line of a client's secret: its name, which it is of, and 64 digits. */
+#define CTL_SECRET_LINE_SIZE 256u
 
 /* ridctl waits for so long for an answer on the socket of this host's node, then it asks by TCP. */
 #define CTL_LOCAL_MS 1000u

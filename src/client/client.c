@@ -148,6 +148,7 @@ void client_free(struct ridd *c)
     table_done(&c->by_id);
     table_done(&c->by_msg);
     timers_done(&c->timers);
+    secure_done(&c->secure);
     if (c->epoll_fd >= 0)
         (void)close(c->epoll_fd);
     if (c->wake_fd >= 0)
@@ -173,6 +174,7 @@ static struct ridd *client_new(void)
     list_init(&c->done);
     list_init(&c->done_inside);
     list_init(&c->conns);
+    list_init(&c->unread);
     list_init(&c->dead);
     list_init(&c->session.writes);
     list_init(&c->session.held);

@@ -1,7 +1,7 @@
 /* What the files of libridd share; none of it is visible to the programs that link it (see
  * subdir.am).
  *
- *   endpoint     "host:port", "unix:/path" to its parts
+ *   endpoint     "host:port", "tls://host:port", "unix:/path" to its parts
  *   slice        pieces of JSON text, byte for byte
  *   value        values and keys to JSON and back
  *   op           a struct ridd_op to a request
@@ -9,7 +9,9 @@
  *   reply_parse  a line to such an object
  *   timers       what is due when
  *   table        requests by number
+ *   secure       what TLS is done with: ridd_set_tls()
  *   dial         a connection until it is there
+ *   shake        the same one until both sides know each other
  *   conn         a connection: lines out, lines in
  *   node         a server: when it may be dialled again, how good it is for reads (spread)
  *   turn         which attempt of a request comes next, and when to stop
@@ -32,8 +34,10 @@
 #include "base/list.h"
 #include "base/prng.h"
 #include "client/ridd_async.h"
+#include "tls/tls.h"
 
-static_assert(RIDD_ENDPOINT_SIZE == ADDRESS_BYTES_MAX + 1, "ridd.h spells the number out");
+static_assert(RIDD_ENDPOINT_SIZE == ADDRESS_BYTES_MAX + sizeof("tls://"),
+              "ridd.h spells the number out");
 static_assert(RIDD_NAME_SIZE == NODE_NAME_BYTES_MAX + 1, "ridd.h spells the number out");
 
 /* Room for the type of a reply, and for the number of a session. */
@@ -46,16 +50,27 @@ struct conn;
 
 /* ---- endpoint.c ---- */
 
+enum endpoint_scheme {
+    ENDPOINT_BARE = 0, /* TLS where the client was told what that needs */
+    ENDPOINT_PLAIN = 1,
+    ENDPOINT_TLS = 2,
+};
 struct endpoint {
     char text[RIDD_ENDPOINT_SIZE];
     char host[RIDD_ENDPOINT_SIZE]; /* without brackets; of a local one: the path */
     char port[8];
-    bool is_local; /* unix:/path */
+    bool is_local; /* unix:/path; never TLS */
+    enum endpoint_scheme scheme;
 };
 /* False: with a sentence in why. */
 bool endpoint_parse(const char *s, size_t len, struct endpoint *ret, char *why, size_t why_size);
 bool endpoint_parse_list(const char *s, struct endpoint ret[RIDD_ENDPOINTS_MAX], unsigned *ret_n,
                          char *why, size_t why_size);
+/* What of it is an address: "host:port". In text. */
+const char *endpoint_address(const char *text);
+/* The address that a server names is spoken at as the server that named it is. False: it is no
+ * address, or says more than one. */
+bool endpoint_of_hint(const char *from, const char *address, struct endpoint *ret);
 
 /* ---- jansson ---- */
 
@@ -294,13 +309,26 @@ bool cluster_ok(const char *text);
 /* The line of the next attempt. 0 or -ENOMEM. */
 int op_line(struct request *r, uint64_t msg_id, uint64_t now_us, struct buf *line);
 
-/* ---- conn.c, dial.c ---- */
+/* ---- secure.c ---- */
 
+/* What ridd_set_tls() was told last; connections that are there keep what they began with. */
+struct secure {
+    struct tls_ctx *ctx; /* owned; NULL: no TLS */
+    char *server_name;   /* owned; NULL: the host of the endpoint */
+    char *token;         /* owned: as JSON, with its quotes; NULL: none */
+};
+void secure_done(struct secure *s);
+
+/* ---- conn.c, dial.c, shake.c ---- */
+
+/* From PROVING on lines go both ways; requests are among them when it is OPEN. */
 enum conn_state {
     CONN_CLOSED = 0,
     CONN_LOOKUP = 1,
     CONN_DIALING = 2,
-    CONN_OPEN = 3,
+    CONN_SHAKING = 3, /* the handshake of TLS */
+    CONN_PROVING = 4, /* the token was sent, and is not answered */
+    CONN_OPEN = 5,
 };
 
 struct conn {
@@ -321,6 +349,11 @@ struct conn {
     uint64_t dial_until_us;
     int error; /* errno of the last address that failed */
 
+    bool wants_tls;         /* said when it was dialled */
+    struct tls_stream *tls; /* owned; NULL: none */
+    uint64_t proof_id;      /* msg_id of the token */
+    struct list unread;     /* client->unread: the stream holds bytes that epoll knows nothing of */
+
     struct list queue;     /* requests to be written */
     struct list sent;      /* unanswered, oldest first */
     unsigned n_unanswered; /* with those that nobody waits for any more */
@@ -334,6 +367,7 @@ struct conn {
     uint64_t heard_us;
     bool spoke;      /* a reply came */
     bool out_broken; /* what is still to be read may say why */
+    bool resets;     /* its end is to be seen as a reset */
     bool wants_flush;
 };
 int conn_new(struct ridd *c, const struct endpoint *to, struct node *node, struct conn **ret_conn);
@@ -343,6 +377,8 @@ void conn_add(struct conn *conn, struct request *r, uint64_t now_us);
 /* Takes it out of here. What of it was not sent will not be; false: it was, at least in part. */
 bool conn_drop(struct conn *conn, struct request *r);
 void conn_on_event(struct conn *conn, uint32_t events, uint64_t now_us);
+/* Of client->unread. */
+void conn_read_on(struct conn *conn, uint64_t now_us);
 /* Writes requests and hands them to the kernel. */
 void conn_flush(struct conn *conn, uint64_t now_us);
 /* Ends it without a word to anybody. */
@@ -354,6 +390,8 @@ enum conn_failure {
     CONN_TOO_LONG = 2,    /* a line above CALL_LINE_BYTES_MAX */
     CONN_GARBAGE = 3,
     CONN_MEMORY = 4,
+    CONN_BROKEN = 5,   /* what came is no TLS of this connection, or its other side's last word */
+    CONN_UNUSABLE = 6, /* it is not to be dialled as the client was told: nobody was asked */
 };
 void conn_fail(struct conn *conn, enum conn_failure failure, const char *why, uint64_t now_us);
 /* The socket, which is the caller's from now on. */
@@ -370,6 +408,10 @@ void dial_on_event(struct conn *conn, uint64_t now_us);
 void dial_on_timer(struct conn *conn, uint64_t now_us);
 void dial_on_lookup(struct conn *conn, uint64_t now_us);
 void dial_done(struct conn *conn);
+/* How it is spoken to, before anything is dialled. False: with a sentence in why. */
+bool shake_choose(struct conn *conn, char *why, size_t why_size);
+void shake_start(struct conn *conn, uint64_t now_us);
+void shake_on_event(struct conn *conn, uint64_t now_us);
 /* What it waits for, as the sentence of a failure. */
 void dial_describe(const struct conn *conn, int error, char *ret, size_t size);
 
@@ -396,6 +438,9 @@ struct node {
 /* The node of an address; NULL without memory or room. */
 struct node *node_get(struct ridd *c, const struct endpoint *at);
 struct node *node_find(const struct ridd *c, const char *text);
+/* The one of a hint: where the list has the address it says how to speak at it. NULL: there is
+ * none. */
+struct node *node_find_hinted(const struct ridd *c, const struct endpoint *at);
 void node_free(struct node *n);
 /* When a request that began at start_us may go there. */
 uint64_t node_usable_us(const struct node *n, uint64_t start_us);
@@ -478,6 +523,7 @@ struct ridd {
     struct ridd_limits limits;
     struct ridd_token token;
     struct session session;
+    struct secure secure;
 
     int epoll_fd; /* owned */
     int wake_fd;  /* owned: an eventfd, for names that were found and requests from outside */
@@ -495,7 +541,8 @@ struct ridd {
     struct list done;
     struct list done_inside; /* of libridd's own */
     struct list conns;
-    struct list dead; /* connections that go when nobody can hold them any more */
+    struct list unread; /* connections that are read on in the next turn, whatever epoll says */
+    struct list dead;   /* connections that go when nobody can hold them any more */
     size_t n_pending;
     size_t n_bytes;
     struct timer probe;

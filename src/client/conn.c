@@ -40,6 +40,7 @@ int conn_new(struct ridd *c, const struct endpoint *to, struct node *node, struc
     conn->timer.fn = on_timer;
     list_init(&conn->queue);
     list_init(&conn->sent);
+    list_init(&conn->unread);
     list_append(&c->conns, &conn->link);
     *ret_conn = conn;
     return 0;
@@ -53,11 +54,21 @@ void conn_free(struct conn *conn)
     free(conn);
 }
 
+/* What is said at the end of TLS is no part of what we were asked for; a reset says nothing. */
+static void end_tls(struct conn *conn)
+{
+    list_remove(&conn->unread);
+    if (conn->tls != NULL && conn->state == CONN_OPEN && !conn->resets && !conn->out_broken)
+        tls_say_end(conn->tls);
+    tls_stream_free(take_ptr(conn->tls));
+}
+
 /* Its requests have been taken from it. */
 void conn_close(struct conn *conn)
 {
     dial_done(conn);
     timers_clear(&conn->client->timers, &conn->timer);
+    end_tls(conn);
     if (conn->fd >= 0)
         (void)close(take_fd(conn->fd)); /* leaves epoll, too */
     conn->events = 0;
@@ -73,6 +84,7 @@ void conn_close(struct conn *conn)
     conn->heard_us = 0;
     conn->spoke = false;
     conn->out_broken = false;
+    conn->resets = false;
 }
 
 int conn_watch(struct conn *conn, uint32_t events)
@@ -95,6 +107,7 @@ static void reset_on_close(struct conn *conn, bool on)
 {
     const struct linger linger = {.l_onoff = on, .l_linger = 0};
 
+    conn->resets = on;
     if (conn->fd >= 0)
         (void)setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
 }
@@ -136,16 +149,23 @@ static void detach(struct request *r)
     r->conn = NULL;
 }
 
+/* How far what is written has left this host, or will whatever becomes of it here: TLS has made a
+ * record of what it did not get rid of, and sends that one, with what stood in it then (TLS-32). */
+static uint64_t gone_bytes(const struct conn *conn)
+{
+    return conn->out_bytes + (conn->tls != NULL ? tls_in_doubt(conn->tls) : 0);
+}
+
 /* Whether the server may take what was sent of the line for a request. The last line of a stream
  * counts without its newline; one that lacks more than that is none. */
 static bool may_have_left(const struct conn *conn, const struct request *r)
 {
-    return r->state == REQ_SENT && conn->out_bytes + 1 >= r->line_end;
+    return r->state == REQ_SENT && gone_bytes(conn) + 1 >= r->line_end;
 }
 
 static bool has_begun(const struct conn *conn, const struct request *r)
 {
-    return r->state == REQ_SENT && conn->out_bytes > r->line_end - r->line_len;
+    return r->state == REQ_SENT && gone_bytes(conn) > r->line_end - r->line_len;
 }
 
 static void make_blank(struct conn *conn, const struct request *r)
@@ -201,7 +221,7 @@ void conn_maybe_end(struct conn *conn)
         conn_close(conn);
         list_remove(&conn->link);
         list_append(&conn->client->dead, &conn->link);
-    } else if (conn->state == CONN_LOOKUP || conn->state == CONN_DIALING) {
+    } else if (conn->state != CONN_OPEN && conn->state != CONN_CLOSED) {
         conn_close(conn);
     }
 }
@@ -219,6 +239,10 @@ static void say_failure(const struct conn *conn, const struct request *r, enum c
         reply_fail(a->reply, RIDD_UNREACHABLE, true, "%s", why);
         a->unreachable = true;
         return;
+    case CONN_UNUSABLE:
+        reply_fail(a->reply, RIDD_INVALID, true, "%s", why);
+        a->unreachable = true;
+        return;
     case CONN_TOO_LONG:
         reply_fail(a->reply, RIDD_BAD_REPLY, is_read, "%s sent a line longer than %u bytes", to,
                    CALL_LINE_BYTES_MAX);
@@ -231,6 +255,10 @@ static void say_failure(const struct conn *conn, const struct request *r, enum c
     case CONN_MEMORY:
         reply_fail(a->reply, RIDD_DISCONNECTED, is_read,
                    "%s closed the connection before it answered", to);
+        break;
+    case CONN_BROKEN:
+        reply_fail(a->reply, RIDD_DISCONNECTED, is_read,
+                   "the connection to %s broke before it answered: %s", to, why);
         break;
     }
     if (!may_have_left(conn, r)) {
@@ -273,7 +301,7 @@ void conn_fail(struct conn *conn, enum conn_failure failure, const char *why, ui
 
     (void)snprintf(text, sizeof(text), "%s", why);
     /* One that came to nothing is not tried again at once, be it for a thousand requests. */
-    if (conn->node != NULL && !conn->spoke && failure != CONN_MEMORY)
+    if (conn->node != NULL && !conn->spoke && failure != CONN_MEMORY && failure != CONN_UNUSABLE)
         node_failed(conn->node, text, now_us);
     end_all(conn, &conn->sent, failure, text, now_us);
     end_all(conn, &conn->queue, failure, text, now_us);
@@ -354,10 +382,27 @@ static struct request *request_of(const struct conn *conn, const struct reply_li
                : NULL;
 }
 
+/* The answer to the token, before which nothing else was sent: whatever a server says of it, no
+ * request has happened (TLS-33). */
+static void on_proof(struct conn *conn, const struct reply_line *l, uint64_t now_us)
+{
+    if (l->is_error) {
+        take_refusal(conn, l, now_us);
+    } else if (l->has_id && l->id == conn->proof_id) {
+        conn_is_open(conn, now_us);
+    } else {
+        conn_fail(conn, CONN_GARBAGE, "an answer to nothing that it was asked", now_us);
+    }
+}
+
 static void on_reply(struct conn *conn, const struct reply_line *l, uint64_t now_us)
 {
     struct request *r = request_of(conn, l);
 
+    if (conn->state == CONN_PROVING) {
+        on_proof(conn, l, now_us);
+        return;
+    }
     if (!l->has_id && l->line_no == 0 && !conn->spoke) {
         take_refusal(conn, l, now_us);
         return;
@@ -400,7 +445,7 @@ static void take_lines(struct conn *conn, uint64_t now_us)
 {
     size_t at = 0;
 
-    while (conn->state == CONN_OPEN) {
+    while (conn->state >= CONN_PROVING) {
         const char *start = (const char *)conn->in.data + at;
         size_t len = conn->in.len - at;
         const char *newline = len > conn->n_scanned
@@ -419,7 +464,7 @@ static void take_lines(struct conn *conn, uint64_t now_us)
         if (len > 0)
             on_line(conn, start, len, now_us);
     }
-    if (conn->state != CONN_OPEN)
+    if (conn->state < CONN_PROVING)
         return;
     buf_consume(&conn->in, at);
     if (conn->in.len == 0)
@@ -428,47 +473,86 @@ static void take_lines(struct conn *conn, uint64_t now_us)
         conn_fail(conn, CONN_TOO_LONG, "a line that does not end", now_us);
 }
 
+static ssize_t receive_some(struct conn *conn, void *p, size_t room)
+{
+    ssize_t n;
+
+    do /* of TLS perhaps without a signal: what came was no data, and more may be in the stream */
+        n = conn->tls != NULL ? tls_recv(conn->tls, p, room) : recv(conn->fd, p, room, 0);
+    while (n < 0 && errno == EINTR);
+    return n;
+}
+
+static void receive_failed(struct conn *conn, ssize_t n, int error, uint64_t now_us)
+{
+    if (n < 0 && (error == EAGAIN || error == EWOULDBLOCK))
+        return;
+    if (n < 0 && error == EPROTO && conn->tls != NULL)
+        conn_fail(conn, CONN_BROKEN, tls_stream_why(conn->tls), now_us);
+    else
+        conn_fail(conn, CONN_ENDED, "it closed the connection", now_us);
+}
+
+static bool has_unread(const struct conn *conn)
+{
+    return conn->tls != NULL && tls_stream_pending(conn->tls) > 0;
+}
+
+/* What came filled the room; or, in TLS, where no call brings more than a record, it was much. */
+static bool may_be_more(const struct conn *conn, size_t n, size_t room, size_t left)
+{
+    return n == room || has_unread(conn) ||
+           (conn->tls != NULL && CALL_TURN_BYTES - left >= CALL_READ_BYTES);
+}
+
 static void receive(struct conn *conn, uint64_t now_us)
 {
     size_t left = CALL_TURN_BYTES;
     size_t room;
     ssize_t n;
 
+    list_remove(&conn->unread);
     do {
         void *p;
 
-        room = conn->in.len < 4096 ? 4096 : conn->in.len;
+        room = conn->in.len < CALL_READ_BYTES ? CALL_READ_BYTES : conn->in.len;
         p = buf_reserve(&conn->in, room);
         if (p == NULL) {
             conn_fail(conn, CONN_MEMORY, "out of memory", now_us);
             return;
         }
-        n = recv(conn->fd, p, room, 0);
-        if (n < 0 && (errno == EINTR || errno == EAGAIN || errno == EWOULDBLOCK))
-            return;
+        n = receive_some(conn, p, room);
         if (n <= 0) {
-            conn_fail(conn, CONN_ENDED, "it closed the connection", now_us);
+            receive_failed(conn, n, errno, now_us);
             return;
         }
         conn->in.len += (size_t)n;
         conn->heard_us = now_us;
         take_lines(conn, now_us);
         left -= min_u64(left, (size_t)n);
-    } while (conn->state == CONN_OPEN && (size_t)n == room && left > 0);
+    } while (conn->state >= CONN_PROVING && left > 0 && may_be_more(conn, (size_t)n, room, left));
+    if (conn->state >= CONN_PROVING && has_unread(conn))
+        list_append(&conn->client->unread, &conn->unread);
+}
+
+void conn_read_on(struct conn *conn, uint64_t now_us)
+{
+    receive(conn, now_us);
+    conn_maybe_end(conn);
 }
 
 void conn_on_event(struct conn *conn, uint32_t events, uint64_t now_us)
 {
-    if (conn->state == CONN_DIALING) {
+    if (conn->state == CONN_DIALING)
         dial_on_event(conn, now_us);
-        return;
+    else if (conn->state == CONN_SHAKING)
+        shake_on_event(conn, now_us);
+    else if (conn->state >= CONN_PROVING) {
+        conn->wants_flush = conn->wants_flush || (events & EPOLLOUT) != 0;
+        if ((events & ~(uint32_t)EPOLLOUT) != 0)
+            receive(conn, now_us);
+        conn_maybe_end(conn);
     }
-    if (conn->state != CONN_OPEN)
-        return;
-    conn->wants_flush = conn->wants_flush || (events & EPOLLOUT) != 0;
-    if ((events & ~(uint32_t)EPOLLOUT) != 0)
-        receive(conn, now_us);
-    conn_maybe_end(conn);
 }
 
 /* ---- lines out ---- */
@@ -502,17 +586,24 @@ static bool write_request(struct conn *conn, struct request *r, uint64_t now_us)
 /* As many as the server reads, and not more than waits for the kernel for a moment (ASYNC-8). */
 static void write_requests(struct conn *conn, uint64_t now_us)
 {
-    while (!list_empty(&conn->queue) && conn->n_unanswered < conn->client->limits.in_flight &&
+    while (conn->state == CONN_OPEN && !list_empty(&conn->queue) &&
+           conn->n_unanswered < conn->client->limits.in_flight &&
            conn->out.len - conn->out_at < CALL_OUT_BYTES_LOW && !conn->out_broken)
         (void)write_request(conn, list_entry(conn->queue.next, struct request, link), now_us);
+}
+
+/* After a part, or nothing, TLS wants the same bytes again, and more behind them: what was begun is
+ * never changed (make_blank()), and `out` is only added to. */
+static ssize_t send_some(struct conn *conn, const void *p, size_t len)
+{
+    return conn->tls != NULL ? tls_send(conn->tls, p, len) : send(conn->fd, p, len, MSG_NOSIGNAL);
 }
 
 /* True: the kernel has taken all of it. */
 static bool send_out(struct conn *conn)
 {
     while (conn->out_at < conn->out.len && !conn->out_broken) {
-        ssize_t n = send(conn->fd, conn->out.data + conn->out_at, conn->out.len - conn->out_at,
-                         MSG_NOSIGNAL);
+        ssize_t n = send_some(conn, conn->out.data + conn->out_at, conn->out.len - conn->out_at);
 
         if (n < 0 && errno == EINTR)
             continue;
@@ -543,7 +634,7 @@ void conn_flush(struct conn *conn, uint64_t now_us)
     int rc;
 
     conn->wants_flush = false;
-    if (conn->state != CONN_OPEN)
+    if (conn->state < CONN_PROVING)
         return;
     do {
         write_requests(conn, now_us);
@@ -560,6 +651,7 @@ void conn_flush(struct conn *conn, uint64_t now_us)
 
 void conn_is_open(struct conn *conn, uint64_t now_us)
 {
+    timers_clear(&conn->client->timers, &conn->timer);
     conn->state = CONN_OPEN;
     conn->wants_flush = true;
     if (!list_empty(&conn->queue)) {

@@ -30,6 +30,18 @@ void dial_describe(const struct conn *conn, int error, char *ret, size_t size)
                        conn->to.text);
         return;
     }
+    if (conn->state == CONN_SHAKING) {
+        (void)snprintf(ret, size, "no TLS with %s: %s", conn->to.text,
+                       tls_is_silent(conn->tls)
+                           ? "it said nothing in time; does it speak TLS there?"
+                           : "the handshake was not done in time");
+        return;
+    }
+    if (conn->state == CONN_PROVING) {
+        (void)snprintf(ret, size, "%s did not say in time whether it takes the token",
+                       conn->to.text);
+        return;
+    }
     if (first >= 'A' && first <= 'Z')
         first = (char)(first - 'A' + 'a');
     (void)snprintf(ret, size, "cannot connect to %s: %c%s", conn->to.text, first,
@@ -77,7 +89,10 @@ static void opened(struct conn *conn, uint64_t now_us)
     if (!conn->to.is_local)
         set_options(conn->fd);
     dial_done(conn);
-    timers_clear(&conn->client->timers, &conn->timer);
+    if (conn->wants_tls) {
+        shake_start(conn, now_us);
+        return;
+    }
     conn_is_open(conn, now_us);
 }
 
@@ -200,6 +215,12 @@ static void dial_name(struct conn *conn, uint64_t now_us)
 
 void dial_start(struct conn *conn, uint64_t now_us)
 {
+    char why[RIDD_TEXT_SIZE];
+
+    if (!shake_choose(conn, why, sizeof(why))) {
+        conn_fail(conn, CONN_UNUSABLE, why, now_us);
+        return;
+    }
     conn->dial_until_us = now_us + conn->client->connect_timeout_ms * UINT64_C(1000);
     conn->error = ETIMEDOUT;
     if (conn->to.is_local)

@@ -165,7 +165,7 @@ int64_t ridd_async_timeout_us(const struct ridd *client)
     uint64_t now_us = clock_mono_us();
 
     if (!list_empty(&client->ready) || !list_empty(&client->done) ||
-        !list_empty(&client->done_inside))
+        !list_empty(&client->done_inside) || !list_empty(&client->unread))
         return 0;
     if (first == NULL)
         return -1;
@@ -201,17 +201,29 @@ static void take_wake(struct ridd *c, uint64_t now_us)
     list_for_each_safe(it, &c->conns) dial_on_lookup(list_entry(it, struct conn, link), now_us);
 }
 
+/* What a turn left in a stream of TLS makes nothing readable (TLS-35). */
+static void read_on(struct list *unread, uint64_t now_us)
+{
+    while (!list_empty(unread))
+        conn_read_on(list_entry(unread->next, struct conn, unread), now_us);
+}
+
 static void take_events(struct ridd *c, int wait_ms)
 {
     struct epoll_event events[CALL_EVENTS_MAX];
     int n = epoll_wait(c->epoll_fd, events, CALL_EVENTS_MAX, wait_ms);
     uint64_t now_us = clock_mono_us();
+    struct list unread;
+
+    list_init(&unread);
+    list_splice(&unread, &c->unread);
 
     for (int i = 0; i < n; i++)
         if (events[i].data.ptr == NULL)
             take_wake(c, now_us);
         else
             conn_on_event(events[i].data.ptr, events[i].events, now_us);
+    read_on(&unread, now_us);
 }
 
 static void take_time(struct ridd *c)

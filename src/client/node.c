@@ -23,6 +23,17 @@ struct node *node_find(const struct ridd *c, const char *text)
     return NULL;
 }
 
+struct node *node_find_hinted(const struct ridd *c, const struct endpoint *at)
+{
+    const char *address = endpoint_address(at->text);
+    struct node *n = node_find(c, at->text);
+
+    for (unsigned i = 0; i < c->n_endpoints && n == NULL; i++)
+        if (strcmp(endpoint_address(c->nodes[i]->at.text), address) == 0)
+            n = c->nodes[i];
+    return n;
+}
+
 void node_hold(struct node **slot, struct node *n)
 {
     if (*slot != NULL)

@@ -1,5 +1,5 @@
 /* libridd: a client for ridd, the read index daemon. C99 and later, C++; -lridd (a static program:
- * -lridd -ljansson -lpthread; pkg-config libridd says it).
+ * -lridd -ljansson -lssl -lcrypto -lpthread; pkg-config libridd says it).
  *
  * For: linearizable reads and writes against a ridd cluster, with the retries done right. It finds
  * the leader, follows hints, waits out elections, and never sends a write twice unless the first
@@ -75,8 +75,8 @@ RIDD_API unsigned ridd_version_number(void);
 
 /* More endpoints than this in one list are RIDD_INVALID. */
 #define RIDD_ENDPOINTS_MAX 32
-/* "[ipv6]:port" or a host name with a port, and the NUL. */
-#define RIDD_ENDPOINT_SIZE 263
+/* "[ipv6]:port" or a host name with a port, tls:// before it, and the NUL. */
+#define RIDD_ENDPOINT_SIZE 269
 #define RIDD_TEXT_SIZE     384
 #define RIDD_NAME_SIZE     64
 /* 16 hexadecimal digits and the NUL. */
@@ -156,9 +156,11 @@ struct ridd_options {
     uint64_t seed;  /* of the jitter between attempts; 0: a fresh one */
 };
 
-/* endpoints: "host:port" or "[v6]:port", separated by commas or white space, at least one. Connects
- * to nothing yet. options may be NULL. On RIDD_INVALID or RIDD_NO_MEMORY *ret_client is unchanged;
- * ridd_check_endpoints() says why. */
+/* endpoints: "host:port" or "[v6]:port", separated by commas or white space, at least one. With
+ * tls:// before it TLS is spoken there, with tcp:// never, with neither where ridd_set_tls() was
+ * told what TLS needs. "unix:/path": a socket of this host. Connects to nothing yet. options may be
+ * NULL. On RIDD_INVALID or RIDD_NO_MEMORY *ret_client is unchanged; ridd_check_endpoints() says
+ * why. */
 RIDD_API enum ridd_status ridd_open(const char *endpoints, const struct ridd_options *options,
                                     struct ridd **ret_client);
 /* RIDD_OK, or RIDD_INVALID with a sentence in text (cut to size; text may be NULL when size is 0).
@@ -214,6 +216,32 @@ RIDD_API void ridd_token(const struct ridd *client, struct ridd_token *ret_token
 /* The later of what the client has and this one. NULL: it begins anew. RIDD_INVALID: no token, or
  * one of another cluster than the client has seen. */
 RIDD_API enum ridd_status ridd_set_token(struct ridd *client, const struct ridd_token *token);
+
+/* What TLS is done with. All zero means nothing: no endpoint is spoken to in TLS. Files are PEM,
+ * or as ridd.conf(5) says of secrets; "credential:NAME" is one of $CREDENTIALS_DIRECTORY.
+ *
+ * A server is known by a certificate (ca_file) or because it has the secret (secret_file); with
+ * both either will do. One that is neither is not spoken to (RIDD_UNREACHABLE, with words). */
+struct ridd_tls {
+    const char *ca_file;   /* authorities that servers' certificates come from */
+    const char *cert_file; /* who this client is; with what leads to its authority */
+    const char *key_file;
+    /* A client's secret, `NAME ID DIGITS`, or the cluster's own; that one needs `cluster`. */
+    const char *secret_file;
+    const char *cluster;     /* its name */
+    const char *server_name; /* in its certificate; NULL: the host of the endpoint */
+    /* Said on each new connection before anything else; within TLS only, never without
+     * (RIDD_INVALID); not on a socket of this host. One of both. */
+    const char *token;
+    const char *token_file; /* its first line */
+    unsigned flags;         /* 0 */
+};
+/* Reads all files at once; what it was given before is forgotten. Connections that are there go on
+ * as they are, new ones use it: to be called again when files have changed. NULL: nothing. On
+ * RIDD_INVALID, and RIDD_NO_MEMORY, nothing is changed, and text says why (cut to size; it may be
+ * NULL when size is 0). */
+RIDD_API enum ridd_status ridd_set_tls(struct ridd *client, const struct ridd_tls *tls, char *text,
+                                       size_t size);
 
 RIDD_API unsigned ridd_endpoint_count(const struct ridd *client);
 /* The endpoint at this place of the list, NULL beyond its end. Lives as long as the client. */
@@ -486,7 +514,7 @@ RIDD_API struct ridd_reply *ridd_request_at(struct ridd *client, const char *end
                                             unsigned timeout_ms);
 /* A connected, non-blocking socket to the first endpoint that answers, for those who speak the
  * protocol themselves. The caller's to close(); the client keeps nothing of it. reply->endpoint
- * says where it leads. *ret_fd is -1 on failure. */
+ * says where it leads. *ret_fd is -1 on failure. RIDD_INVALID for one that speaks TLS. */
 RIDD_API struct ridd_reply *ridd_connect(struct ridd *client, int *ret_fd);
 
 /* ---- any request, described ---- */

@@ -227,13 +227,15 @@ void turn_begin(struct request *r, uint64_t now_us)
 
 /* ---- an attempt ended ---- */
 
-/* What says most about a cluster in trouble: that a quorum is missing, any other word of a server,
- * a silent or broken one, one that is not there. A hint that was followed says less than all that
- * happened where it led. */
+/* What says most: that the client was told the wrong things; of a cluster in trouble that a quorum
+ * is missing, any other word of a server, a silent or broken one, one that is not there. A hint
+ * that was followed says less than all that happened where it led. */
 static unsigned rank_of(const struct attempt *a, bool hint_was_followed)
 {
     if (hint_was_followed)
         return 0;
+    if (a->reply->status == RIDD_INVALID)
+        return 5;
     if (a->reply->status == RIDD_NETWORK)
         return 4;
     if (a->from_server)
@@ -290,7 +292,7 @@ static enum next next_for_server_error(const struct request *r, const struct rid
 /* A write that left this host whole and was not answered may have happened (CLIENT-9). */
 static enum next next_for(const struct request *r, const struct attempt *a)
 {
-    if (r->only != NULL || r->pin != NULL)
+    if (r->only != NULL || r->pin != NULL || a->reply->status == RIDD_INVALID)
         return NEXT_STOP;
     if (a->from_server)
         return next_for_server_error(r, a->reply);
@@ -301,19 +303,19 @@ static enum next next_for(const struct request *r, const struct attempt *a)
     return NEXT_STOP;
 }
 
-/* A node that a server named, if it is an address, not the one that named it, and allowed. Paths of
- * this host no server knows: one that names some would choose whom we talk to (ACCESS-6). */
+/* A node that a server named, if it is an address, not the one that named it, and allowed. It is no
+ * path of this host, and spoken at as the list says, or else as who named it is (ACCESS-6,
+ * TLS-34). */
 static struct node *named_node(const struct request *r, const struct attempt *a, const char *text)
 {
     struct ridd *c = r->client;
     struct endpoint at;
-    char why[RIDD_TEXT_SIZE];
     struct node *n;
 
-    if (text[0] == '\0' || strcmp(text, a->reply->endpoint) == 0 ||
-        !endpoint_parse(text, strlen(text), &at, why, sizeof(why)) || at.is_local)
+    if (text[0] == '\0' || strcmp(text, endpoint_address(a->reply->endpoint)) == 0 ||
+        !endpoint_of_hint(a->reply->endpoint, text, &at))
         return NULL;
-    n = node_find(c, at.text);
+    n = node_find_hinted(c, &at);
     if ((c->flags & RIDD_FLAG_LISTED_ONLY) != 0 && (n == NULL || n->place >= c->n_endpoints))
         return NULL;
     return n != NULL ? n : node_get(c, &at);

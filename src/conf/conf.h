@@ -189,8 +189,10 @@ enum conf_scheme conf_http_scheme(const struct conf *c);
 /* What [security] has: TLS between nodes, and with clients. */
 bool conf_has_peer_tls(const struct conf *c);
 bool conf_has_client_tls(const struct conf *c);
-/* What the scheme of an address comes to. */
+/* What the scheme of a client address comes to. */
 bool conf_is_tls(const struct conf *c, enum conf_scheme scheme);
+/* The same of HTTP: where nothing is written it is plain on loopback, and TLS elsewhere. */
+bool conf_http_is_tls(const char *addr, enum conf_scheme scheme);
 /* Somebody is asked who he is: TLS for clients, or a line of [access] that names somebody. Where
  * nobody is, whoever reaches a TCP port of clients may do all. */
 bool conf_asks_who(const struct conf *c);

@@ -101,36 +101,50 @@ static void check_peers(struct reading *rd)
                          log_esc(esc, sizeof(esc), first->peer_addr, strlen(first->peer_addr)));
 }
 
-/* Written tls:// or https://: there must be something to speak it with (CONF-2). */
-static void check_scheme(struct reading *rd, unsigned line, const struct conf_schemes *s,
-                         enum conf_scheme scheme, const char *addr)
+bool conf_http_is_tls(const char *addr, enum conf_scheme scheme)
+{
+    return scheme == CONF_SCHEME_TLS ||
+           (scheme == CONF_SCHEME_DEFAULT && !conf_address_is_loopback(addr));
+}
+
+/* Written tls://: there must be something to speak it with (CONF-2). */
+static void check_scheme(struct reading *rd, unsigned line, enum conf_scheme scheme,
+                         const char *addr)
 {
     char text[ADDRESS_BYTES_MAX + 16];
     char esc[LOG_ESC_BUF];
 
     if (scheme != CONF_SCHEME_TLS || conf_has_client_tls(rd->c))
         return;
-    (void)snprintf(text, sizeof(text), "%s%s", s->tls, addr);
+    (void)snprintf(text, sizeof(text), "%s%s", conf_client_schemes.tls, addr);
     conf_problem_add(rd, line, "%s needs secret_file or client_cert in [security]",
                      log_esc(esc, sizeof(esc), text, strlen(text)));
 }
 
 /* What HTTP tells goes over the network in plain text, and nobody is asked who they are: on this
- * host alone (HTTP-1). */
+ * host alone (HTTP-1). Who looks knows servers by certificates, and by nothing else. */
 static void check_http(struct reading *rd, unsigned line, const char *key, const char *addr,
                        enum conf_scheme scheme)
 {
+    const bool is_loopback = conf_address_is_loopback(addr);
+    char text[ADDRESS_BYTES_MAX + 16];
     char esc[LOG_ESC_BUF];
 
     if (addr[0] == '\0')
         return;
-    check_scheme(rd, line, &conf_http_schemes, scheme, addr);
-    if (conf_is_tls(rd->c, scheme) || conf_address_is_loopback(addr))
+    (void)snprintf(text, sizeof(text), "%s%s",
+                   scheme == CONF_SCHEME_TLS ? conf_http_schemes.tls : "", addr);
+    (void)log_esc(esc, sizeof(esc), text, strlen(text));
+    if (conf_http_is_tls(addr, scheme) && rd->c->security.client_cert[0] != '\0')
         return;
-    conf_problem_add(rd, line,
-                     "%s%s is not of loopback (127.0.0.1, [::1], localhost), and HTTP is answered "
-                     "there by TLS alone: see [http] in ridd.conf(5)",
-                     key, log_esc(esc, sizeof(esc), addr, strlen(addr)));
+    if (scheme == CONF_SCHEME_TLS)
+        conf_problem_add(rd, line, "%s%s needs client_cert in [security]", key, esc);
+    else if (!is_loopback)
+        conf_problem_add(rd, line,
+                         "%s%s is not of loopback (127.0.0.1, [::1], localhost), and HTTP is "
+                         "answered there by TLS alone, with client_cert in [security]: see [http] "
+                         "in ridd.conf(5)",
+                         key, esc);
 }
 
 static void check_addresses(struct reading *rd)
@@ -140,14 +154,14 @@ static void check_addresses(struct reading *rd)
     for (unsigned i = 0; i < c->n_peers; i++) {
         const struct conf_peer *p = &c->peers[i];
 
-        check_scheme(rd, p->line, &conf_client_schemes, p->client_scheme, p->client_addr);
+        check_scheme(rd, p->line, p->client_scheme, p->client_addr);
         check_http(rd, p->line, "", p->http_addr, p->http_scheme);
     }
     check_http(rd, rd->key_lines[conf_key_at(CONF_HTTP, "address")], "address = ", c->http_addr,
                c->http_scheme);
     for (unsigned i = 0; i < c->n_listen; i++)
-        check_scheme(rd, rd->key_lines[conf_key_at(CONF_NODE, "listen")], &conf_client_schemes,
-                     c->listen[i].scheme, c->listen[i].addr);
+        check_scheme(rd, rd->key_lines[conf_key_at(CONF_NODE, "listen")], c->listen[i].scheme,
+                     c->listen[i].addr);
 }
 
 void conf_finish_security(struct reading *rd)

@@ -31,11 +31,13 @@ int ask_each(const struct ctl *ctl, const struct ctl_node *nodes, unsigned n,
                                          .connect_timeout_ms = timeout_ms};
     struct ridd *client = NULL;
     bool started = true;
+    int exit_code;
 
     for (unsigned i = 0; i < n; i++)
         ret_answers[i].reply = NULL;
-    if (ridd_open(nodes[0].endpoint, &options, &client) != RIDD_OK)
-        return report_no_memory(ctl);
+    exit_code = cluster_dial(ctl, nodes[0].endpoint, &options, &client);
+    if (exit_code != CTL_EXIT_OK)
+        return exit_code;
     for (unsigned i = 0; i < n && started; i++)
         started = ask_one(client, nodes[i].endpoint, jsons[i], &ret_answers[i]);
     while (started && ridd_async_pending(client) > 0)

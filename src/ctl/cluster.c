@@ -46,6 +46,45 @@ static int take_list(struct ctl *ctl, const char *list, const char *origin, int 
     return CTL_EXIT_OK;
 }
 
+const char *cluster_address(const char *endpoint)
+{
+    const bool has_scheme =
+        strncmp(endpoint, "tls://", 6) == 0 || strncmp(endpoint, "tcp://", 6) == 0;
+
+    return endpoint + (has_scheme ? 6 : 0);
+}
+
+static struct conf found; /* large, and needed once; of ctl->conf_path */
+
+static int take_keyring(struct ctl *ctl)
+{
+    char why[RIDD_TEXT_SIZE] = "";
+
+    if (!keyring_fill(&ctl->keyring, ctl->conf_path != NULL ? &found : NULL, &ctl->tls, why,
+                      sizeof(why)))
+        return report(ctl, CTL_EXIT_DENIED, "%s: %s", ctl->conf_path, why);
+    return CTL_EXIT_OK;
+}
+
+int cluster_dial(const struct ctl *ctl, const char *endpoints, const struct ridd_options *options,
+                 struct ridd **ret_client)
+{
+    char why[RIDD_TEXT_SIZE] = "";
+    struct ridd *client = NULL;
+
+    if (!keyring_check(endpoints, &ctl->tls, why, sizeof(why)))
+        return report(ctl, CTL_EXIT_USAGE, "%s", why);
+    if (ridd_open(endpoints, options, &client) != RIDD_OK)
+        return report_no_memory(ctl);
+    if (!keyring_is_empty(&ctl->tls) &&
+        ridd_set_tls(client, &ctl->tls, why, sizeof(why)) != RIDD_OK) {
+        ridd_close(client);
+        return report(ctl, CTL_EXIT_CONF, "%s", why);
+    }
+    *ret_client = client;
+    return CTL_EXIT_OK;
+}
+
 static int take_conf(struct ctl *ctl, const struct conf *conf)
 {
     cleanup_buf struct buf list = BUF_INIT;
@@ -56,8 +95,8 @@ static int take_conf(struct ctl *ctl, const struct conf *conf)
         struct ctl_node *node = &ctl->nodes[ctl->n_nodes++];
 
         (void)snprintf(node->name, sizeof(node->name), "%s", p->name);
-        (void)snprintf(node->endpoint, sizeof(node->endpoint), "%s", p->client_addr);
-        if (buf_add_format(&list, "%s%s", i > 0 ? "," : "", p->client_addr) != 0)
+        (void)keyring_endpoint(conf, p, node->endpoint, sizeof(node->endpoint));
+        if (buf_add_format(&list, "%s%s", i > 0 ? "," : "", node->endpoint) != 0)
             return report_no_memory(ctl);
     }
     if (buf_add_u8(&list, 0) != 0)
@@ -65,8 +104,6 @@ static int take_conf(struct ctl *ctl, const struct conf *conf)
     ctl->endpoints = (char *)take_ptr(list.data);
     return CTL_EXIT_OK;
 }
-
-static struct conf found; /* large, and needed once; of ctl->conf_path */
 
 static int take_file(struct ctl *ctl, const char *path)
 {
@@ -111,7 +148,7 @@ const char *cluster_conf_path(const struct ctl *ctl)
     return conf_client_path(RIDD_CONF_FILE);
 }
 
-int cluster_find(struct ctl *ctl)
+static int find(struct ctl *ctl)
 {
     const char *path = cluster_conf_path(ctl);
 
@@ -124,6 +161,36 @@ int cluster_find(struct ctl *ctl)
     return report(ctl, CTL_EXIT_CONF,
                   "no cluster named: no ./ridd.conf, no " RIDD_CONF_FILE
                   "; give --endpoints HOST:PORT,... or --config FILE");
+}
+
+int cluster_find(struct ctl *ctl)
+{
+    const int rc = find(ctl);
+
+    return rc == CTL_EXIT_OK ? take_keyring(ctl) : rc;
+}
+
+int cluster_secret(struct ctl *ctl, const char **ret_file, const char **ret_cluster)
+{
+    const char *path = cluster_conf_path(ctl);
+    struct ridd_tls tls;
+    char why[RIDD_TEXT_SIZE] = "";
+    int rc = CTL_EXIT_OK;
+
+    if (path != NULL)
+        rc = take_file(ctl, path);
+    if (rc != CTL_EXIT_OK)
+        return rc;
+    if (!keyring_fill(&ctl->keyring, path != NULL ? &found : NULL, &tls, why, sizeof(why)))
+        return report(ctl, CTL_EXIT_DENIED, "%s: %s", path, why);
+    if (tls.secret_file == NULL)
+        return report(ctl, CTL_EXIT_USAGE,
+                      "no secret to derive one of: give --secret FILE, the cluster's own");
+    if (tls.cluster == NULL)
+        return report(ctl, CTL_EXIT_USAGE, "of which cluster? give --cluster NAME");
+    *ret_file = tls.secret_file;
+    *ret_cluster = tls.cluster;
+    return CTL_EXIT_OK;
 }
 
 /* Whether whoever answers is of the cluster that the configuration names: addresses of another one
@@ -155,15 +222,22 @@ static int check_cluster(const struct ctl *ctl, struct ridd *client)
 }
 
 /* The node of this host comes first where it has a socket that may be used; verbs that ask each
- * node by itself do without. */
-static int put_local_first(struct ctl *ctl)
+ * node by itself do without. It is the only one where nothing is there for the TLS of the
+ * others. */
+static int put_local_first(struct ctl *ctl, unsigned *flags)
 {
     char local[RIDD_ENDPOINT_SIZE];
+    char why[RIDD_TEXT_SIZE];
     char *list;
+    bool others;
 
     if (ctl->conf_path == NULL || !local_find(ctl, &found, local, sizeof(local)))
-        return CTL_EXIT_OK;
-    if (asprintf(&list, "%s,%s", local, ctl->endpoints) < 0)
+        return take_keyring(ctl);
+    others = keyring_fill(&ctl->keyring, &found, &ctl->tls, why, sizeof(why));
+    ctl->only_local = !others;
+    if (!others)
+        *flags |= RIDD_FLAG_LISTED_ONLY;
+    if (asprintf(&list, "%s%s%s", local, others ? "," : "", others ? ctl->endpoints : "") < 0)
         return report_no_memory(ctl);
     free(ctl->endpoints);
     ctl->endpoints = list;
@@ -178,18 +252,18 @@ int cluster_open(struct ctl *ctl, struct ridd **ret_client)
 int cluster_open_with(struct ctl *ctl, unsigned flags, struct ridd **ret_client)
 {
     struct ridd_options options = {.timeout_ms = ctl->timeout_ms, .flags = flags};
-    int rc = cluster_find(ctl);
+    int rc = find(ctl);
     char why[RIDD_TEXT_SIZE];
 
     if (rc != CTL_EXIT_OK)
         return rc;
     if (ridd_check_endpoints(ctl->endpoints, why, sizeof(why)) != RIDD_OK) /* out of the file */
         return report(ctl, CTL_EXIT_CONF, "%s", why);
-    rc = put_local_first(ctl);
+    rc = put_local_first(ctl, &options.flags);
+    if (rc == CTL_EXIT_OK)
+        rc = cluster_dial(ctl, ctl->endpoints, &options, ret_client);
     if (rc != CTL_EXIT_OK)
         return rc;
-    if (ridd_open(ctl->endpoints, &options, ret_client) != RIDD_OK)
-        return report_no_memory(ctl);
     rc = check_cluster(ctl, *ret_client);
     if (rc != CTL_EXIT_OK) {
         ridd_close(*ret_client);

@@ -14,6 +14,7 @@
 #include "base/buf.h"
 #include "base/limits.h"
 #include "client/ridd.h"
+#include "load/keyring.h"
 
 /* Listed in ridctl(1): change both. */
 enum ctl_exit {
@@ -80,6 +81,7 @@ enum ctl_option {
     CTL_OPT_SECONDS = UINT64_C(1) << 53,
     CTL_OPT_KEYS = UINT64_C(1) << 54,
     CTL_OPT_VALUE_BYTES = UINT64_C(1) << 55,
+    CTL_OPT_OUT = UINT64_C(1) << 56,
 };
 
 struct ctl_node {
@@ -94,6 +96,9 @@ struct ctl {
 
     const char *endpoints_option; /* borrowed; NULL: not given */
     const char *config_option;
+    struct keyring keyring;
+    struct ridd_tls tls; /* of it: cluster_find(); borrowed */
+    bool only_local;     /* there is nothing for the TLS of the other nodes */
     unsigned timeout_ms; /* 0: not given */
     enum ridd_via via;
     unsigned num_reads;
@@ -123,6 +128,7 @@ struct ctl {
     const char *logs[CTL_LOGS_MAX]; /* bundle */
     unsigned n_logs;
     const char *id;
+    const char *out; /* secret */
     bool all;
     bool csv;
     bool json;
@@ -195,6 +201,8 @@ int verb_doctor(struct ctl *ctl);
 int verb_bench(struct ctl *ctl);
 const char *ctl_bench_word(unsigned i); /* what --method takes; NULL: there are no more */
 int verb_bundle(struct ctl *ctl);
+int verb_token(struct ctl *ctl);
+int verb_secret(struct ctl *ctl);
 
 /* ---- options.c ---- */
 
@@ -215,6 +223,15 @@ const char *cluster_conf_path(const struct ctl *ctl);
 int cluster_open(struct ctl *ctl, struct ridd **ret_client);
 /* The same with flags of the library's (RIDD_FLAG_*). */
 int cluster_open_with(struct ctl *ctl, unsigned flags, struct ridd **ret_client);
+/* ridd_open(), and who this is and how the nodes are known. An exit code; on failure it has been
+ * reported. */
+int cluster_dial(const struct ctl *ctl, const char *endpoints, const struct ridd_options *options,
+                 struct ridd **ret_client);
+/* What of an endpoint is an address: without what says how it is spoken at. */
+const char *cluster_address(const char *endpoint);
+/* The secret of the cluster, and its name, as the options, the environment or the configuration
+ * have it. An exit code, as above. */
+int cluster_secret(struct ctl *ctl, const char **ret_file, const char **ret_cluster);
 /* The key of the command line (--int-key). An exit code; on failure it has been reported. */
 int cluster_key(const struct ctl *ctl, const char *arg, struct ridd_key *ret_key);
 

@@ -195,9 +195,12 @@ static const struct explained ctl_exits[] = {
      "An election, an overload, a timeout, or another change that is under way.",
      "Try again; if it stays so, 'ridctl status' says why."},
     {EXPLAINED_CTL_EXIT, "denied", CTL_EXIT_DENIED, -1, NULL,
-     "The node does not give whoever asks the role that is needed.",
-     "[access] in ridd.conf names others, or other keys.",
-     "The text says who asks; 'id' shows your groups; 'ridctl explain denied'."},
+     "The node does not give whoever asks the role that is needed; or a file that says who asks may"
+     " not be read.",
+     "[access] in ridd.conf names others, or other keys; or the secret of the cluster is not for"
+     " this user.",
+     "The text says who asks: 'id' shows your groups, and --secret, --cert or --token-file say who"
+     " you are elsewhere; 'ridctl explain denied'."},
     {EXPLAINED_CTL_EXIT, "configuration", CTL_EXIT_CONF, -1, NULL,
      "No cluster is named, the configuration cannot be used, or it describes another cluster than"
      " the one that answers.", NULL,

@@ -18,7 +18,7 @@ static const struct {
     {"Writing", {"put", "del", "cas"}},
     {"Looking", {"status", "top", "events", "slow", "check", "doctor", "ping", "explain"}},
     {"Members", {"members", "member", "transfer"}},
-    {"Care", {"backup", "snapshot", "export", "import", "bundle", "bench"}},
+    {"Care", {"backup", "snapshot", "export", "import", "bundle", "bench", "token", "secret"}},
     {"Tools", {"completion", "raw"}},
 };
 

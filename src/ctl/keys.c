@@ -46,7 +46,5 @@ int keys_open(struct ctl *ctl, unsigned flags, struct keys_cluster *ret_cluster,
     ridd_close(client);
     if (exit_code != CTL_EXIT_OK)
         return exit_code;
-    if (ridd_open(ctl->endpoints, &options, ret_client) != RIDD_OK)
-        return report_no_memory(ctl);
-    return CTL_EXIT_OK;
+    return cluster_dial(ctl, ctl->endpoints, &options, ret_client);
 }

@@ -53,6 +53,15 @@ enum {
     OPT_KEYS,
     OPT_VALUE_BYTES,
     OPT_ID,
+    OPT_OUT,
+    OPT_CA,
+    OPT_CERT,
+    OPT_KEY,
+    OPT_SECRET,
+    OPT_CLUSTER,
+    OPT_SERVER_NAME,
+    OPT_TOKEN_FILE,
+    OPT_TOKEN,
 };
 
 static const char letters[] = ":e:c:t:n:fvh";
@@ -105,6 +114,15 @@ static const struct option long_options[] = {
     {"keys", required_argument, NULL, OPT_KEYS},
     {"value-bytes", required_argument, NULL, OPT_VALUE_BYTES},
     {"id", required_argument, NULL, OPT_ID},
+    {"out", required_argument, NULL, OPT_OUT},
+    {"ca", required_argument, NULL, OPT_CA},
+    {"cert", required_argument, NULL, OPT_CERT},
+    {"key", required_argument, NULL, OPT_KEY},
+    {"secret", required_argument, NULL, OPT_SECRET},
+    {"cluster", required_argument, NULL, OPT_CLUSTER},
+    {"server-name", required_argument, NULL, OPT_SERVER_NAME},
+    {"token-file", required_argument, NULL, OPT_TOKEN_FILE},
+    {"token", required_argument, NULL, OPT_TOKEN},
     {NULL, 0, NULL, 0},
 };
 
@@ -136,6 +154,7 @@ const struct option_text ctl_option_texts[] = {
     {CTL_OPT_WIDE, "--wide", "all columns, however wide"},
     {CTL_OPT_SAVE, "--save FILE", "into FILE, where that is whole or not there"},
     {CTL_OPT_ID, "--id NAME", "restore: which node of the configuration this is to be"},
+    {CTL_OPT_OUT, "--out FILE", "into this new file (NAME.secret); '-': standard output"},
     {CTL_OPT_CREATE, "--create", "cas: an absent key becomes TO; import: only absent keys"},
     {CTL_OPT_RAW, "--raw", "print a string without quotes"},
     {CTL_OPT_INT_KEY, "--int-key", "KEY is an integer: 3 is not \"3\""},
@@ -153,12 +172,21 @@ const struct option_text ctl_option_texts[] = {
     {CTL_OPT_VALUE_BYTES, "--value-bytes B", "size of each value (64), at most 524286"},
     {CTL_OPT_VERBOSE, "-v, --verbose", "say more: how it came about; status: storage"},
     {CTL_OPT_JSON, "--json", "one JSON document on standard output"},
-    {0, "-e, --endpoints LIST", "HOST:PORT,HOST:PORT,... of the nodes' client ports"},
+    {0, "-e, --endpoints LIST",
+     "HOST:PORT,HOST:PORT,... of the nodes' client ports, with\n"
+     "tls:// or tcp:// before them, or unix:/PATH"},
     {0, "-c, --config FILE", "take the nodes from this ridd.conf"},
     {0, "-t, --timeout MS",
      "for the whole command (5000; compare, snapshot, backup,\n"
      "member: none; status, ping and what looks: 1000 a node;\n"
      "ls, scan: 5000 a page; export, import: 30000 a page)"},
+    {0, "--ca FILE", "TLS: the authorities of the nodes' certificates"},
+    {0, "--secret FILE", "TLS: a client's secret, or the cluster's"},
+    {0, "--cluster NAME", "of which cluster it is, where no file says so"},
+    {0, "--cert FILE", "TLS: who you are"},
+    {0, "--key FILE", "the key of that"},
+    {0, "--server-name NAME", "in the nodes' certificates, instead of their addresses"},
+    {0, "--token-file FILE", "who you are: a token, said within TLS alone"},
     {0, "-h, --help", "this; after a verb: help for the verb"},
 };
 const size_t ctl_n_option_texts = sizeof(ctl_option_texts) / sizeof(ctl_option_texts[0]);
@@ -377,6 +405,14 @@ static const struct {
     {OPT_DATA_DIR, CTL_OPT_DATA_DIR, offsetof(struct ctl, data_dir)},
     {OPT_METHOD, CTL_OPT_METHOD, offsetof(struct ctl, method)},
     {OPT_ID, CTL_OPT_ID, offsetof(struct ctl, id)},
+    {OPT_OUT, CTL_OPT_OUT, offsetof(struct ctl, out)},
+    {OPT_CA, 0, offsetof(struct ctl, keyring.ca)},
+    {OPT_CERT, 0, offsetof(struct ctl, keyring.cert)},
+    {OPT_KEY, 0, offsetof(struct ctl, keyring.key)},
+    {OPT_SECRET, 0, offsetof(struct ctl, keyring.secret)},
+    {OPT_CLUSTER, 0, offsetof(struct ctl, keyring.cluster)},
+    {OPT_SERVER_NAME, 0, offsetof(struct ctl, keyring.server_name)},
+    {OPT_TOKEN_FILE, 0, offsetof(struct ctl, keyring.token_file)},
 };
 
 static bool take_text(struct ctl *ctl, struct asked *asked, int option)
@@ -517,6 +553,10 @@ static int take_option(struct ctl *ctl, struct asked *asked, int option)
     case OPT_LOG:
         asked->options |= CTL_OPT_LOG;
         return take_log(ctl, optarg);
+    case OPT_TOKEN:
+        return report(ctl, CTL_EXIT_USAGE,
+                      "a token on a command line stands in the list of processes for all to see; "
+                      "give --token-file FILE, or $RIDCTL_TOKEN");
     case OPT_VERSION:
         asked->version = true;
         return CTL_EXIT_OK;

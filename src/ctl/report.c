@@ -34,7 +34,7 @@ static const struct {
     {RIDD_KEY_NOT_FOUND, CTL_EXIT_NO_KEY, "--create would make it: 'ridctl cas --help'"},
     {RIDD_PRECONDITION_FAILED, CTL_EXIT_PRECONDITION, "read it and decide again: 'ridctl get KEY'"},
     {RIDD_DENIED, CTL_EXIT_DENIED,
-     "'id' shows your groups; --endpoints HOST:PORT asks by TCP: 'ridctl explain denied'"},
+     "who you are there and what that may do: 'ridctl explain denied'"},
     {RIDD_OTHER_ERROR, CTL_EXIT_AGAIN,
      "this ridctl does not know that error: is it older than the node? 'ridctl --version'"},
     {RIDD_UNREACHABLE, CTL_EXIT_NOBODY, "is ridd running there? try 'ridctl status'"},
@@ -127,7 +127,7 @@ static const char *next_of(const struct ctl *ctl, int exit_code)
     case CTL_EXIT_AGAIN:
         return "'ridctl status' shows how the nodes are";
     case CTL_EXIT_DENIED:
-        return "'id' shows your groups";
+        return "'id' shows who you are here";
     case CTL_EXIT_DAMAGED:
         return "'ridctl backup verify FILE' reads another one through";
     case CTL_EXIT_CONF:
@@ -269,6 +269,11 @@ int report_failure(const struct ctl *ctl, const struct ridd_reply *r, const char
                        strlen(subject) > 100 ? "..." : "");
     if (nobody_leads(r))
         next = "'ridctl status' shows why nobody leads, and which nodes to start";
+    if (r->status == RIDD_UNREACHABLE && strstr(r->text, "no TLS with") != NULL)
+        next = "are --ca, --secret and --server-name of this cluster?";
+    if (ctl->only_local && (r->status == RIDD_NOT_LEADER || r->status == RIDD_UNREACHABLE))
+        next = "only the node of this host was asked, since there is nothing for the TLS of the "
+               "others: try sudo, or give --secret FILE or --ca FILE";
     if (strncmp(next, "try again", 9) == 0 && strstr(r->text, "try again") != NULL)
         next = strstr(next, "'ridctl") != NULL ? strstr(next, "'ridctl") : ""; /* said already */
     if (strstr(r->text, "begin without") != NULL)

@@ -68,7 +68,7 @@ static struct row *find_row(struct rows *rows, const char *name, const char *end
 {
     for (unsigned i = 0; i < rows->n; i++)
         if ((name[0] != '\0' && strcmp(rows->list[i].node.name, name) == 0) ||
-            strcmp(rows->list[i].node.endpoint, endpoint) == 0)
+            strcmp(cluster_address(rows->list[i].node.endpoint), endpoint) == 0)
             return &rows->list[i];
     return NULL;
 }
@@ -113,7 +113,8 @@ static json_t *ask_members_of(const struct ctl *ctl, const struct row *up, int *
 static bool has_moved(const struct row *row, const char *endpoint, bool leader_says)
 {
     return leader_says && row->status == NULL && row->reply != NULL &&
-           row->reply->status != RIDD_BUSY && strcmp(row->node.endpoint, endpoint) != 0;
+           row->reply->status != RIDD_BUSY &&
+           strcmp(cluster_address(row->node.endpoint), endpoint) != 0;
 }
 
 static void take_row_out(struct rows *rows, const struct row *row)

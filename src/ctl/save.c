@@ -520,7 +520,8 @@ static int begin(struct saving *s)
                                          .flags = RIDD_FLAG_IMPATIENT | RIDD_FLAG_LISTED_ONLY};
 
     s->end = malloc(SNAP_TRAILER_BYTES);
-    if (s->end == NULL || ridd_open(s->node->endpoint, &options, &s->client) != RIDD_OK)
+    if (s->end == NULL ||
+        cluster_dial(s->ctl, s->node->endpoint, &options, &s->client) != CTL_EXIT_OK)
         return snapshot_fail(s->o, CTL_EXIT_SYSTEM, "no_memory", "out of memory");
     return s->file != NULL ? begin_file(s) : CTL_EXIT_OK;
 }

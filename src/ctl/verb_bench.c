@@ -21,7 +21,7 @@ const char *ctl_bench_word(unsigned i)
 }
 
 /* Room for each option with its value, and the end. */
-#define N_WORDS 24u
+#define N_WORDS 38u
 
 struct command_line {
     char *words[N_WORDS + 1];
@@ -54,6 +54,13 @@ static void make_words(const struct ctl *ctl, char *program, struct command_line
     l->words[l->n++] = program;
     add(l, "--endpoints", ctl->endpoints_option);
     add(l, "--config", ctl->config_option);
+    add(l, "--ca", ctl->keyring.ca);
+    add(l, "--cert", ctl->keyring.cert);
+    add(l, "--key", ctl->keyring.key);
+    add(l, "--secret", ctl->keyring.secret);
+    add(l, "--cluster", ctl->keyring.cluster);
+    add(l, "--server-name", ctl->keyring.server_name);
+    add(l, "--token-file", ctl->keyring.token_file);
     add(l, "--method", ctl->method);
     add_number(l, "--connections", ctl->clients);
     add_number(l, "--in-flight", ctl->in_flight);

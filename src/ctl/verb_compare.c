@@ -13,6 +13,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "client/ridd_async.h"
 #include "ctl/compare_int.h"
 
 #include "base/banned.h"
@@ -28,7 +29,7 @@ struct progress {
     pthread_cond_t finish; /* on CLOCK_MONOTONIC */
     bool running;          /* there is a thread */
     bool finished;
-    const char *endpoints;
+    const struct ctl *ctl;
 };
 
 /* True when that node runs a comparison; then the bar is drawn. */
@@ -76,7 +77,7 @@ static void *progress_thread(void *arg)
     struct ridd *client;
     unsigned place = 0;
 
-    if (ridd_open(p->endpoints, &options, &client) != RIDD_OK)
+    if (cluster_dial(p->ctl, p->ctl->endpoints, &options, &client) != CTL_EXIT_OK)
         return NULL;
     /* One node per step: whoever runs it is found soon, and asked again from then on. */
     while (progress_wait(p))
@@ -98,7 +99,7 @@ static void progress_start(struct progress *p, const struct ctl *ctl)
     (void)pthread_cond_init(&p->finish, &attr);
     (void)pthread_condattr_destroy(&attr);
     (void)pthread_mutex_init(&p->mutex, NULL);
-    p->endpoints = ctl->endpoints;
+    p->ctl = ctl;
     p->running = pthread_create(&p->thread, NULL, progress_thread, p) == 0;
 }
 
@@ -283,48 +284,28 @@ static void find_follower(struct compare_all *all)
     }
 }
 
-static int send_all(int fd, const char *text)
+/* Has the leader write until the client is closed, which it sees as a reset; NULL: it does not. */
+static struct ridd *begin_writing(const struct compare_all *all)
 {
-    size_t len = strlen(text);
-
-    /* A new connection takes so little at once. */
-    return send(fd, text, len, MSG_NOSIGNAL) == (ssize_t)len ? 0 : -1;
-}
-
-/* Has the leader write for as long as the socket is open; -1: it does not. */
-static int begin_writing(const struct compare_all *all)
-{
-    static const char line[] = "{\"type\":\"compare_read_methods\",\"num_reads\":100000,"
-                               "\"only\":true,\"methods\":[\"read_index\"]}\n";
+    const struct ridd_options defaults = {.timeout_ms = 0};
+    struct ridd_op op = ridd_op(RIDD_OP_REQUEST);
     struct ridd *client = NULL;
-    int fd = -1;
 
-    if (ridd_open(all->leader, NULL, &client) != RIDD_OK)
-        return -1;
-    ridd_reply_free(ridd_connect(client, &fd));
-    if (fd >= 0 && send_all(fd, line) != 0) {
-        (void)close(fd);
-        fd = -1;
-    }
-    for (unsigned i = 0; fd >= 0 && i < CTL_COMPARE_LOOKS; i++) {
+    if (cluster_dial(all->ctl, all->leader, &defaults, &client) != CTL_EXIT_OK)
+        return NULL;
+    op.json = "{\"type\":\"compare_read_methods\",\"num_reads\":100000,"
+              "\"only\":true,\"methods\":[\"read_index\"]}";
+    op.kind = RIDD_KIND_ONCE;
+    op.node = all->leader;
+    op.timeout_ms = patience_ms(all->ctl);
+    (void)ridd_async_start(client, &op, NULL, NULL);
+    for (unsigned i = 0; i < CTL_COMPARE_LOOKS; i++) {
         cleanup_json json_t *status = status_at(client, all->leader);
 
         if (json_object_get(status, "compare") != NULL)
             break;
     }
-    ridd_close(client);
-    return fd;
-}
-
-/* With a reset: a connection that is only closed is still answered. */
-static void end_writing(int fd)
-{
-    const struct linger now = {.l_onoff = 1, .l_linger = 0};
-
-    if (fd < 0)
-        return;
-    (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
-    (void)close(fd);
+    return client;
 }
 
 static int ask_follower(struct compare_all *all, unsigned num_reads, unsigned readers,
@@ -361,10 +342,10 @@ static int run_follower(struct compare_all *all, unsigned readers)
 {
     cleanup_json json_t *quiet = NULL;
     json_t *reply = NULL;
-    int fd = begin_writing(all);
+    struct ridd *writing = begin_writing(all);
     int exit_code = ask_follower(all, all->ctl->num_reads, readers, &reply);
 
-    end_writing(fd);
+    ridd_close(writing);
     if (exit_code == CTL_EXIT_OK)
         exit_code = ask_follower(all, 1, readers, &quiet);
     if (exit_code != CTL_EXIT_OK) {

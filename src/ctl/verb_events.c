@@ -327,13 +327,14 @@ static int tell_all(const struct ctl *ctl, struct story *s, size_t most)
 static bool is_wanted(const struct ctl *ctl, const struct ctl_node *node)
 {
     return ctl->n_args == 0 || strcmp(node->name, ctl->args[0]) == 0 ||
-           strcmp(node->endpoint, ctl->args[0]) == 0;
+           strcmp(cluster_address(node->endpoint), cluster_address(ctl->args[0])) == 0;
 }
 
 static bool is_known(const struct story *s, const struct ctl_node *node)
 {
     for (unsigned i = 0; i < s->n_feeds; i++)
-        if (strcmp(s->feeds[i].node.endpoint, node->endpoint) == 0)
+        if (strcmp(cluster_address(s->feeds[i].node.endpoint), cluster_address(node->endpoint)) ==
+            0)
             return true;
     return false;
 }

@@ -50,7 +50,8 @@ struct ctl_node *snapshot_find(struct snapshot_targets *t, const char *name, con
 {
     for (unsigned i = 0; i < t->n; i++)
         if ((name[0] != '\0' && strcmp(t->list[i].name, name) == 0) ||
-            (endpoint[0] != '\0' && strcmp(t->list[i].endpoint, endpoint) == 0))
+            (endpoint[0] != '\0' &&
+             strcmp(cluster_address(t->list[i].endpoint), cluster_address(endpoint)) == 0))
             return &t->list[i];
     return NULL;
 }

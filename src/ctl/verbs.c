@@ -334,6 +334,25 @@ const struct verb ctl_verbs[] = {
      "  $ ridctl explain disk_slow\n"
      "  $ ridctl explain 75\n",
      CTL_OPT_JSON, 0, 1, verb_explain},
+    {"token", NULL, "make", "a token for a client, and the line that lets it in",
+     "Prints a fresh token on standard output, 256 bits by chance, and on standard\n"
+     "error the line of [access] that goes into ridd.conf of every node: that one\n"
+     "holds what the token is known by and not the token. The client reads it of a\n"
+     "file (--token-file) or of $RIDCTL_TOKEN; it is said within TLS alone.\n"
+     "\n"
+     "  $ umask 077; ridctl token make > ci.token\n"
+     "  $ ridctl -e tls://10.0.0.1:7400 --ca ca.pem --token-file ci.token get x\n",
+     CTL_OPT_JSON, 1, 1, verb_token},
+    {"secret", NULL, "make NAME [--out FILE]", "a client's own secret, derived of the cluster's",
+     "Derives the secret of the client NAME of the cluster's (--secret FILE, or\n"
+     "secret_file of the configuration) and writes it into a new file, for its owner\n"
+     "alone. Who has it is NAME to every node ('NAME = ROLE secret NAME' in [access]),\n"
+     "and can neither be another nor a node. No node needs to be told: what a client's\n"
+     "secret is follows from the cluster's and the name.\n"
+     "\n"
+     "  $ sudo ridctl secret make app1 --out /etc/app1/ridd.secret\n"
+     "  $ ridctl -e tls://10.0.0.1:7400 --secret /etc/app1/ridd.secret get x\n",
+     CTL_OPT_OUT, 2, 2, verb_secret},
     {"completion", NULL, "SHELL", "what makes Tab complete ridctl, for bash, zsh, fish",
      "Prints a script for SHELL: bash, zsh or fish. With it Tab completes verbs,\n"
      "options and their values, and the names of the nodes in the configuration.\n"

@@ -38,13 +38,15 @@ int conn_init(struct load_conn *c, struct loop *l, unsigned id)
 
 static void shut(struct load_conn *c)
 {
+    if (c->stream != NULL)
+        c->loop->load->plan->secure->close(take_ptr(c->stream));
     if (c->protocol != NULL)
         c->loop->load->plan->protocol->close(take_ptr(c->protocol));
     if (c->fd >= 0)
         (void)close(take_fd(c->fd));
     c->in.len = c->in_at = 0;
     c->out.len = c->out_at = 0;
-    c->wants_out = c->moves = c->broken = false;
+    c->wants_out = c->moves = c->broken = c->answered = false;
     c->state = CONN_CLOSED;
 }
 
@@ -142,12 +144,45 @@ static void dial(struct load_conn *c)
         return;
     }
     c->state = CONN_DIALS;
-    c->heard_ns = c->loop->now_ns;
+    c->heard_ns = c->begun_ns = c->loop->now_ns;
+}
+
+/* Requests may go. */
+static void ready(struct load_conn *c)
+{
+    const struct load_plan *plan = c->loop->load->plan;
+
+    c->state = CONN_OPEN;
+    c->loop->figures->n_dials++;
+    if (plan->protocol->open(plan->prefix, c->loop->in_flight, &c->out, &c->protocol) != 0)
+        conn_lose(c, "no_memory");
+}
+
+static void shake(struct load_conn *c)
+{
+    const struct load_secure *secure = c->loop->load->plan->secure;
+    const int rc = secure->shake(c->stream);
+
+    if (rc < 0) {
+        conn_lose(c, "no_tls");
+    } else if (rc > 0) {
+        if ((rc == LOAD_WANT_WRITE) != c->wants_out &&
+            watch(c, EPOLL_CTL_MOD, rc == LOAD_WANT_WRITE))
+            conn_lose(c, "unreachable");
+    } else {
+        c->loop->figures->n_shakes++;
+        c->state = CONN_GREETS;
+        if (secure->hello == NULL)
+            ready(c);
+        else if (buf_add_str(&c->out, secure->hello) != 0)
+            conn_lose(c, "no_memory");
+    }
 }
 
 static void opened(struct load_conn *c)
 {
-    const struct load_plan *plan = c->loop->load->plan;
+    const struct load *load = c->loop->load;
+    const struct target *t = &load->targets[c->address];
     int error = 0;
     socklen_t len = sizeof(error);
 
@@ -156,10 +191,16 @@ static void opened(struct load_conn *c)
         conn_lose(c, "unreachable");
         return;
     }
-    c->state = CONN_OPEN;
-    c->loop->figures->n_dials++;
-    if (plan->protocol->open(plan->prefix, c->loop->in_flight, &c->out, &c->protocol) != 0)
+    if (!t->is_secure) {
+        ready(c);
+        return;
+    }
+    if (load->plan->secure->open(load->plan->secure->ctx, c->fd, t->host, &c->stream) != 0) {
         conn_lose(c, "no_memory");
+        return;
+    }
+    c->state = CONN_SHAKES;
+    shake(c);
 }
 
 /* ---- bytes ---- */
@@ -167,8 +208,11 @@ static void opened(struct load_conn *c)
 static void send_out(struct load_conn *c)
 {
     if (c->out_at < c->out.len) {
-        const ssize_t n =
-            send(c->fd, c->out.data + c->out_at, c->out.len - c->out_at, MSG_NOSIGNAL);
+        const void *data = c->out.data + c->out_at;
+        const size_t len = c->out.len - c->out_at;
+        const ssize_t n = c->stream != NULL
+                              ? c->loop->load->plan->secure->send(c->stream, data, len)
+                              : send(c->fd, data, len, MSG_NOSIGNAL);
 
         if (n < 0 && errno != EAGAIN && errno != EINTR) {
             conn_lose(c, "disconnected");
@@ -182,7 +226,41 @@ static void send_out(struct load_conn *c)
         conn_lose(c, "disconnected");
 }
 
-static void take_in(struct load_conn *c)
+/* The answer to what came first is a line of its own. */
+static long take_greeting(struct load_conn *c)
+{
+    const char *ok = c->loop->load->plan->secure->hello_ok;
+    const char *end = memchr(c->in.data, '\n', c->in.len);
+
+    if (end == NULL)
+        return 0;
+    if (memmem(c->in.data, (size_t)(end - (const char *)c->in.data), ok, strlen(ok)) == NULL)
+        return -1;
+    ready(c);
+    return end + 1 - (const char *)c->in.data;
+}
+
+static long take_bytes(struct load_conn *c)
+{
+    if (c->state == CONN_GREETS)
+        return take_greeting(c);
+    return c->loop->load->plan->protocol->receive(c->protocol, c, c->in.data, c->in.len, &c->out);
+}
+
+static ssize_t receive_some(struct load_conn *c, void *room)
+{
+    ssize_t n;
+
+    do /* of TLS perhaps what is no data, behind which there is more */
+        n = c->stream != NULL
+                ? c->loop->load->plan->secure->receive(c->stream, room, LOAD_READ_BYTES)
+                : recv(c->fd, room, LOAD_READ_BYTES, 0);
+    while (n < 0 && errno == EINTR);
+    return n;
+}
+
+/* How many bytes; 0: there is nothing, or the connection is lost. */
+static size_t take_some(struct load_conn *c)
 {
     struct loop *l = c->loop;
     unsigned char *room = buf_reserve(&c->in, LOAD_READ_BYTES);
@@ -191,33 +269,67 @@ static void take_in(struct load_conn *c)
 
     if (room == NULL) {
         conn_lose(c, "no_memory");
-        return;
+        return 0;
     }
-    n = recv(c->fd, room, LOAD_READ_BYTES, 0);
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
+    n = receive_some(c, room);
+    if (n < 0 && errno == EAGAIN)
+        return 0;
     if (n <= 0) {
         conn_lose(c, "disconnected");
-        return;
+        return 0;
     }
     c->in.len += (size_t)n;
     l->now_ns = load_now(l->load);
     c->heard_ns = l->now_ns;
     c->pause_ns = 0;
-    taken = l->load->plan->protocol->receive(c->protocol, c, c->in.data, c->in.len, &c->out);
+    c->answered = c->answered || c->state == CONN_OPEN;
+    taken = take_bytes(c);
     if (taken < 0 || c->broken || c->in.len - (size_t)taken > LOAD_ANSWER_BYTES_MAX)
-        conn_lose(c, "bad_reply");
+        conn_lose(c, c->state == CONN_GREETS ? "denied" : "bad_reply");
     else
         buf_consume(&c->in, (size_t)taken);
+    return (size_t)n;
+}
+
+/* What a stream holds makes nothing readable: it is taken to the end (TLS-35). */
+static void take_in(struct load_conn *c)
+{
+    size_t all = 0;
+    size_t n;
+
+    do {
+        n = take_some(c);
+        all += n;
+    } while (n > 0 && c->stream != NULL &&
+             (all < LOAD_READ_BYTES || c->loop->load->plan->secure->pending(c->stream) > 0));
 }
 
 void conn_event(struct load_conn *c, uint32_t events)
 {
     if (c->state == CONN_DIALS)
         opened(c);
-    else if (c->state == CONN_OPEN && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0)
+    else if (c->state == CONN_SHAKES)
+        shake(c);
+    else if (c->state > CONN_SHAKES && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0)
         take_in(c);
     loop_mark(c->loop, c);
+}
+
+/* Its one request was answered. */
+static bool is_used_up(const struct load_conn *c)
+{
+    return loop_makes_anew(c->loop) && c->answered && c->n_sent == 0 && c->n_again == 0;
+}
+
+/* With a reset, or its port could not be used again for a minute. */
+static void make_anew(struct load_conn *c)
+{
+    const struct linger now = {.l_onoff = 1, .l_linger = 0};
+
+    (void)setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+    shut(c);
+    if (!c->loop->ending)
+        dial(c);
 }
 
 void conn_go_on(struct load_conn *c)
@@ -228,8 +340,14 @@ void conn_go_on(struct load_conn *c)
         dial(c);
     else if (c->state == CONN_CLOSED && c->dial_at_ns < l->dial_ns)
         l->dial_ns = c->dial_at_ns;
+    if (c->state == CONN_GREETS)
+        send_out(c);
     if (c->state != CONN_OPEN)
         return;
+    if (is_used_up(c)) {
+        make_anew(c);
+        return;
+    }
     if (c->moves && c->n_sent == 0) {
         const unsigned here = c->address;
 

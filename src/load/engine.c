@@ -74,20 +74,27 @@ static int resolve_unix(const char *path, struct target *ret)
     return 0;
 }
 
+/* What of it is an address. */
+static const char *address_of(const char *text)
+{
+    const bool has_scheme = strncmp(text, "tls://", 6) == 0 || strncmp(text, "tcp://", 6) == 0;
+
+    return text + (has_scheme ? 6 : 0);
+}
+
 /* Waits for a name server: before anything is measured, or for the address of a leader that the
  * command line does not have. */
 static int resolve(const char *text, struct target *ret)
 {
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
     struct addrinfo *list = NULL;
-    char host[LOAD_ADDRESS_BYTES_MAX + 1];
     char port[8];
 
     if (strncmp(text, "unix:", 5) == 0)
         return resolve_unix(text + 5, ret);
-    if (!address_split(text, host, sizeof(host), port, sizeof(port)))
+    if (!address_split(address_of(text), ret->host, sizeof(ret->host), port, sizeof(port)))
         return -EINVAL;
-    if (getaddrinfo(host, port, &hints, &list) != 0)
+    if (getaddrinfo(ret->host, port, &hints, &list) != 0)
         return -EHOSTUNREACH;
     memcpy(&ret->to, list->ai_addr, list->ai_addrlen);
     ret->len = list->ai_addrlen;
@@ -95,18 +102,34 @@ static int resolve(const char *text, struct target *ret)
     return 0;
 }
 
+static bool is_secure(const struct load *load, const char *text)
+{
+    if (strncmp(text, "unix:", 5) == 0 || strncmp(text, "tcp://", 6) == 0)
+        return false;
+    return load->plan->secure != NULL || strncmp(text, "tls://", 6) == 0;
+}
+
+/* An address that a node names is spoken at as the list says, or else as its first one is. */
 unsigned load_target(struct load *load, const char *text, size_t len)
 {
     unsigned i;
 
     (void)pthread_mutex_lock(&load->lock);
-    for (i = 0; i < load->n_targets; i++)
+    for (i = 0; i < load->n_targets; i++) {
+        const char *known = address_of(load->targets[i].text);
+
+        if (strcmp(known, load->targets[i].text) != 0 && strlen(known) == len &&
+            memcmp(known, text, len) == 0)
+            break;
         if (strlen(load->targets[i].text) == len && memcmp(load->targets[i].text, text, len) == 0)
             break;
+    }
     if (i == load->n_targets && i < LOAD_TARGETS_MAX) {
         struct target *t = &load->targets[i];
 
         (void)snprintf(t->text, sizeof(t->text), "%.*s", (int)len, text);
+        t->is_secure =
+            is_secure(load, t->text) && (i < load->plan->n_addresses || load->targets[0].is_secure);
         if (len >= sizeof(t->text) || resolve(t->text, t) != 0)
             i = LOAD_TARGETS_MAX;
         else
@@ -166,6 +189,8 @@ static int take_addresses(struct load *load)
     for (unsigned i = 0; i < load->plan->n_addresses; i++) {
         const char *text = load->plan->addresses[i];
 
+        if (strncmp(text, "tls://", 6) == 0 && load->plan->secure == NULL)
+            return load_fail(load, -EINVAL, "nothing says how to speak TLS at '%s'", text);
         if (load_target(load, text, strlen(text)) == LOAD_TARGETS_MAX)
             return load_fail(load, -EINVAL, "'%s' is no address that can be found", text);
     }

@@ -23,6 +23,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/epoll.h>
+#include <sys/types.h>
 
 #include "base/histogram.h"
 #include "base/limits.h"
@@ -39,6 +40,23 @@ struct load_world {
     void *ctx;
 };
 
+/* TLS, where addresses want it: functions, so that who measures without need not link it. As
+ * tls/tls.h has them. */
+enum { LOAD_WANT_WRITE = 2 }; /* of shake(); 1: to read, 0: it is done */
+struct load_secure {
+    int (*open)(void *ctx, int fd, const char *host, void **ret_stream);
+    int (*shake)(void *stream);
+    ssize_t (*receive)(void *stream, void *buf, size_t size);
+    ssize_t (*send)(void *stream, const void *data, size_t len);
+    size_t (*pending)(const void *stream);
+    void (*close)(void *stream); /* and says so, if that can be said at once */
+    void *ctx;
+    /* A line that is said on each such connection before anything else, and answered by a line that
+     * has `hello_ok` in it; NULL: none. */
+    const char *hello;
+    const char *hello_ok;
+};
+
 struct load_progress {
     const char *what; /* "filling", "warming up", "measuring", "clearing" */
     uint64_t n_done;  /* measuring: since that began; otherwise keys */
@@ -51,7 +69,9 @@ struct load_progress {
 
 struct load_plan {
     const struct load_protocol *protocol;
-    const char *const *addresses; /* HOST:PORT, unix:PATH; the first is asked first */
+    /* HOST:PORT, with tls:// or tcp:// before it or not, unix:PATH; the first is asked first. With
+     * neither it is TLS where there is secure. */
+    const char *const *addresses;
     unsigned n_addresses;
     bool spread; /* connection i stays with address i; otherwise all follow the leader */
     const char *prefix;
@@ -77,7 +97,9 @@ struct load_plan {
     void (*progress)(void *arg, const struct load_progress *p);
     bool (*is_over)(void *arg); /* asked often, by any thread: end now; NULL: never */
     void *arg;
-    const struct load_world *world; /* NULL: the kernel's; otherwise one thread, the caller's */
+    const struct load_secure *secure; /* NULL: none */
+    bool handshakes;                  /* measured: a connection for each request */
+    const struct load_world *world;   /* NULL: the kernel's; otherwise one thread, the caller's */
 };
 
 /* Of one kind of request. */
@@ -110,6 +132,7 @@ struct load_figures {
     uint64_t n_absent; /* which is no error here */
     uint64_t n_again;  /* asked again, elsewhere or later */
     uint64_t n_dials;  /* connections made */
+    uint64_t n_shakes; /* handshakes of TLS, of all phases of a loop's own */
     uint64_t n_lost;   /* of them, but for the end */
     uint64_t
         n_unsent; /* open: due and never sent; they are in the histogram with what they waited */

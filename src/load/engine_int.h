@@ -36,7 +36,13 @@ struct slot {
     bool wrong; /* one of its keys was */
 };
 
-enum conn_state { CONN_CLOSED = 0, CONN_DIALS, CONN_OPEN };
+enum conn_state {
+    CONN_CLOSED = 0,
+    CONN_DIALS,
+    CONN_SHAKES, /* the handshake of TLS */
+    CONN_GREETS, /* the line that comes first is not answered */
+    CONN_OPEN
+};
 
 struct load_conn {
     struct loop *loop;
@@ -48,6 +54,9 @@ struct load_conn {
     uint64_t pause_ns;
     uint64_t heard_ns; /* when something came last */
     void *protocol;    /* owned: its state */
+    void *stream;      /* owned: of TLS; NULL: none */
+    uint64_t begun_ns; /* when it was dialled last */
+    bool answered;     /* since then */
     struct buf in;
     size_t in_at;
     struct buf out;
@@ -104,6 +113,8 @@ struct loop {
 
 struct target {
     char text[LOAD_ADDRESS_BYTES_MAX + 1];
+    char host[LOAD_ADDRESS_BYTES_MAX + 1];
+    bool is_secure;
     struct sockaddr_storage to;
     socklen_t len;
 };
@@ -145,6 +156,8 @@ bool loop_is_over(const struct loop *l);
 /* Its connections stay where they are: what is measured may be anybody's to answer, what fills and
  * clears is the leader's. */
 bool loop_is_spread(const struct loop *l);
+/* Each connection is for one request. */
+bool loop_makes_anew(const struct loop *l);
 
 /* ---- conn.c ---- */
 

@@ -127,6 +127,11 @@ bool loop_is_spread(const struct loop *l)
     return l->load->plan->spread && l->role == LOOP_MEASURE;
 }
 
+bool loop_makes_anew(const struct loop *l)
+{
+    return l->load->plan->handshakes && l->role == LOOP_MEASURE;
+}
+
 bool loop_is_over(const struct loop *l)
 {
     const struct load_plan *plan = l->load->plan;

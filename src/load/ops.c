@@ -86,6 +86,7 @@ void figures_merge(struct load_figures *f, const struct load_figures *other)
     f->n_absent += other->n_absent;
     f->n_again += other->n_again;
     f->n_dials += other->n_dials;
+    f->n_shakes += other->n_shakes;
     f->n_lost += other->n_lost;
     f->n_unsent += other->n_unsent;
     f->cpu_ns += other->cpu_ns;
@@ -291,11 +292,15 @@ void ops_fill(struct load_conn *c)
 {
     struct loop *l = c->loop;
 
-    if (c->n_free == 0 || l->ending)
+    if (c->n_free == 0 || l->ending || (loop_makes_anew(l) && c->n_sent > 0))
         return;
     l->now_ns = load_now(l->load);
-    while (c->n_free > 0 && !c->broken && (l->role == LOOP_MEASURE || l->next_key < l->end_key))
-        begin(c, l->now_ns);
+    while (c->n_free > 0 && !c->broken && (l->role == LOOP_MEASURE || l->next_key < l->end_key)) {
+        /* With a connection of its own a request takes that long, too. */
+        begin(c, loop_makes_anew(l) ? c->begun_ns : l->now_ns);
+        if (loop_makes_anew(l))
+            return;
+    }
 }
 
 static struct load_conn *find_room(struct loop *l)
@@ -420,7 +425,8 @@ void ops_give_up(struct load_conn *c)
         c->n_again--;
         fail(c, i, TRUTH_NOT_DONE, c->last_error, strlen(c->last_error));
     }
-    if (c->state == CONN_DIALS && l->now_ns - c->heard_ns > LOAD_DIAL_NS) {
+    if (c->state != CONN_CLOSED && c->state != CONN_OPEN &&
+        l->now_ns - c->heard_ns > LOAD_DIAL_NS) {
         conn_lose(c, "unreachable");
         return;
     }

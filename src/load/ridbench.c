@@ -39,6 +39,9 @@ static const char help[] =
     "  -e, --endpoints LIST   HOST:PORT,... of client ports, or unix:PATH\n"
     "  -c, --config FILE      take the nodes from this ridd.conf\n"
     "      --spread           all nodes, not the leader: follower, local, bounded\n"
+    "who asks, and how nodes are known (TLS), as of ridctl(1):\n"
+    "      --ca FILE  --secret FILE  --cluster NAME  --cert FILE  --key FILE\n"
+    "      --server-name NAME  --token-file FILE\n"
     "what:\n"
     "  -m, --method M         read_index (the default), log, lease, follower, local,\n"
     "                         bounded, write, mixed, batch, scan\n"
@@ -60,6 +63,7 @@ static const char help[] =
     "  -t, --timeout MS       a request fails after that (5000)\n"
     "      --seed N           the same keys in the same order again\n"
     "      --keep             leave the keys\n"
+    "      --handshakes       a new connection for each request\n"
     "more than figures:\n"
     "      --check            record what is asked and answered, and judge whether it\n"
     "                         is linearizable; reads and writes of single keys\n"
@@ -190,6 +194,14 @@ enum {
     OPT_KILL,
     OPT_RESTART,
     OPT_ROUNDS,
+    OPT_CA,
+    OPT_CERT,
+    OPT_KEY,
+    OPT_SECRET,
+    OPT_CLUSTER,
+    OPT_SERVER_NAME,
+    OPT_TOKEN_FILE,
+    OPT_HANDSHAKES,
     OPT_VERSION
 };
 
@@ -225,6 +237,14 @@ static const struct option long_options[] = {
     {"kill", required_argument, NULL, OPT_KILL},
     {"restart", required_argument, NULL, OPT_RESTART},
     {"rounds", required_argument, NULL, OPT_ROUNDS},
+    {"ca", required_argument, NULL, OPT_CA},
+    {"cert", required_argument, NULL, OPT_CERT},
+    {"key", required_argument, NULL, OPT_KEY},
+    {"secret", required_argument, NULL, OPT_SECRET},
+    {"cluster", required_argument, NULL, OPT_CLUSTER},
+    {"server-name", required_argument, NULL, OPT_SERVER_NAME},
+    {"token-file", required_argument, NULL, OPT_TOKEN_FILE},
+    {"handshakes", no_argument, NULL, OPT_HANDSHAKES},
     {"version", no_argument, NULL, OPT_VERSION},
     {NULL, 0, NULL, 0},
 };
@@ -260,6 +280,19 @@ static const struct {
     {'s', "--seconds", 0.1, LOAD_SECONDS_MAX, offsetof(struct bench, seconds)},
     {OPT_WARM_UP, "--warm-up", 0, LOAD_SECONDS_MAX, offsetof(struct bench, warm_s)},
     {OPT_ZIPF, "--zipf", 0, 10, offsetof(struct bench, zipf)},
+};
+
+static const struct {
+    int option;
+    size_t offset; /* of the const char * in struct bench */
+} texts[] = {
+    {OPT_CA, offsetof(struct bench, keyring.ca)},
+    {OPT_CERT, offsetof(struct bench, keyring.cert)},
+    {OPT_KEY, offsetof(struct bench, keyring.key)},
+    {OPT_SECRET, offsetof(struct bench, keyring.secret)},
+    {OPT_CLUSTER, offsetof(struct bench, keyring.cluster)},
+    {OPT_SERVER_NAME, offsetof(struct bench, keyring.server_name)},
+    {OPT_TOKEN_FILE, offsetof(struct bench, keyring.token_file)},
 };
 
 static int take_number(struct bench *b, size_t i, const char *arg)
@@ -345,6 +378,11 @@ static int take_option(struct bench *b, int option, const char *given)
     for (size_t i = 0; i < sizeof(reals) / sizeof(reals[0]); i++)
         if (reals[i].option == option)
             return take_real(b, i, optarg);
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+        if (texts[i].option == option) {
+            *(const char **)(void *)((char *)b + texts[i].offset) = optarg;
+            return BENCH_EXIT_OK;
+        }
     switch (option) {
     case 'e':
         b->endpoints = optarg;
@@ -367,6 +405,9 @@ static int take_option(struct bench *b, int option, const char *given)
         return take_arrivals(b, optarg);
     case OPT_SEED:
         return take_seed(b, optarg);
+    case OPT_HANDSHAKES:
+        b->handshakes = true;
+        return BENCH_EXIT_OK;
     case OPT_KEEP:
         b->keep = true;
         return BENCH_EXIT_OK;
@@ -457,6 +498,11 @@ static int check_asked(const struct bench *b)
                             "all that would be under way at once has more than %" PRIu64
                             " MiB: fewer --connections, --in-flight%s or --value-bytes",
                             BENCH_BYTES_MAX >> 20, reads_many ? ", --of" : "");
+    if (b->handshakes && (b->rate > 0 || b->failover))
+        return bench_report(
+            b, BENCH_EXIT_USAGE,
+            "--handshakes makes a connection when the last is done with: no --rate, "
+            "no --failover");
     if (b->n_connections < b->n_threads)
         return bench_report(b, BENCH_EXIT_USAGE, "--threads %u wants as many --connections",
                             b->n_threads);
@@ -512,7 +558,10 @@ static void make_plan(struct bench *b)
         .progress = on_progress,
         .is_over = is_over,
         .arg = b,
+        .handshakes = b->handshakes,
     };
+    if (b->handshakes)
+        b->plan.in_flight = 1;
     if (b->failover)
         plan_failover(b);
     b->write_percent = b->plan.write_percent;
@@ -577,6 +626,9 @@ static int run(struct bench *b)
     if (exit_code != BENCH_EXIT_OK)
         return exit_code;
     make_plan(b);
+    exit_code = bench_secure(b);
+    if (exit_code != BENCH_EXIT_OK)
+        return exit_code;
     catch_signals();
     if (load_new(&b->plan, &b->load) != 0)
         return bench_report(b, BENCH_EXIT_SYSTEM, "%s",
@@ -619,6 +671,7 @@ int main(int argc, char **argv)
     if (exit_code == BENCH_EXIT_OK && !done)
         exit_code = run(&b);
     load_free(b.load);
+    bench_secure_done(&b);
     free(b.rounds);
     for (unsigned i = 0; i < b.n_addresses; i++)
         free(b.addresses[i]);

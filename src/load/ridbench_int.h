@@ -10,6 +10,7 @@
 #include "base/limits.h"
 #include "client/ridd.h"
 #include "load/engine.h"
+#include "load/keyring.h"
 #include "load/ridd_lines.h"
 
 /* Those of ridctl(1). */
@@ -72,6 +73,8 @@ struct bench_round {
     char killed[NODE_NAME_BYTES_MAX + 1];
 };
 
+struct tls_ctx;
+
 struct bench {
     /* The command line. */
     const char *endpoints;
@@ -102,6 +105,8 @@ struct bench {
     const char *kill;
     const char *restart;
     unsigned n_rounds;
+    struct keyring keyring;
+    bool handshakes;
     bool quiet;
     bool verbose;
 
@@ -111,6 +116,10 @@ struct bench {
     char run[BENCH_RUN_SIZE];
     char prefix[sizeof(BENCH_PREFIX) + BENCH_RUN_SIZE + 1];
 
+    struct ridd_tls tls;     /* of the keyring; borrowed */
+    struct tls_ctx *tls_ctx; /* owned; NULL: none */
+    struct load_secure secure;
+    char hello[CALL_TOKEN_BYTES_MAX + 64]; /* the line with the token */
     struct load_plan plan;
     struct load *load; /* owned */
     struct bench_node before[RIDD_ENDPOINTS_MAX];
@@ -140,6 +149,15 @@ int bench_find_leader(struct bench *b);
 void bench_ask_nodes(const struct bench *b, struct bench_node *ret);
 /* The difference, where the node was not started anew between; false: it is not known. */
 bool bench_node_cost(const struct bench *b, unsigned i, struct bench_node *ret);
+
+/* ---- ridbench_tls.c ---- */
+
+/* What TLS needs, of b->tls, into the plan. */
+int bench_secure(struct bench *b);
+void bench_secure_done(struct bench *b);
+/* ridd_open() with all that. */
+int bench_dial(const struct bench *b, const char *endpoints, const struct ridd_options *options,
+               struct ridd **ret_client);
 
 /* ---- ridbench_failover.c ---- */
 

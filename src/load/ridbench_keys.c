@@ -115,8 +115,9 @@ int bench_prepare(struct bench *b)
         return bench_report(b, BENCH_EXIT_SYSTEM, "no memory");
     for (unsigned i = 0, at = 0; i < b->n_addresses; i++)
         at += (unsigned)snprintf(list + at, size - at, "%s%s", i > 0 ? "," : "", b->addresses[i]);
-    if (ridd_open(list, &options, &client) != RIDD_OK)
-        return bench_report(b, BENCH_EXIT_SYSTEM, "no memory");
+    exit_code = bench_dial(b, list, &options, &client);
+    if (exit_code != BENCH_EXIT_OK)
+        return exit_code;
     exit_code = look(b, client);
     ridd_close(client);
     return exit_code;

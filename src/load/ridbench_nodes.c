@@ -45,6 +45,14 @@ static int take_list(struct bench *b, const char *list, const char *origin)
 
 static struct conf found; /* large, and needed once */
 
+static int add_peer(struct bench *b, const struct conf_peer *peer)
+{
+    char endpoint[RIDD_ENDPOINT_SIZE];
+
+    (void)keyring_endpoint(&found, peer, endpoint, sizeof(endpoint));
+    return add_address(b, endpoint);
+}
+
 static int take_file(struct bench *b, const char *path)
 {
     struct conf_problems problems = {0, NULL};
@@ -60,13 +68,13 @@ static int take_file(struct bench *b, const char *path)
     else if (rc != 0 || found.n_peers == 0)
         exit_code = bench_report(b, BENCH_EXIT_CONF, "'%s' names no peers", path);
     for (unsigned i = 0; exit_code == BENCH_EXIT_OK && i < found.n_peers; i++)
-        exit_code = add_address(b, found.peers[i].client_addr);
+        exit_code = add_peer(b, &found.peers[i]);
     (void)snprintf(b->cluster, sizeof(b->cluster), "%s", found.cluster_name);
     conf_problems_done(&problems);
     return exit_code;
 }
 
-int bench_find(struct bench *b)
+static int find(struct bench *b)
 {
     const char *list = getenv("RIDCTL_ENDPOINTS");
     const char *path = conf_client_path(RIDD_CONF_FILE);
@@ -84,6 +92,19 @@ int bench_find(struct bench *b)
                         "; give --endpoints HOST:PORT,... or --config FILE");
 }
 
+int bench_find(struct bench *b)
+{
+    char why[RIDD_TEXT_SIZE] = "";
+    const int exit_code = find(b);
+
+    if (exit_code != BENCH_EXIT_OK)
+        return exit_code;
+    /* Of a file that was read. */
+    if (!keyring_fill(&b->keyring, found.n_peers > 0 ? &found : NULL, &b->tls, why, sizeof(why)))
+        return bench_report(b, BENCH_EXIT_CONF, "%s: %s", found.path, why);
+    return BENCH_EXIT_OK;
+}
+
 /* NULL: no answer. */
 static json_t *ask_status(const struct bench *b, unsigned i)
 {
@@ -92,7 +113,7 @@ static json_t *ask_status(const struct bench *b, unsigned i)
     struct ridd_reply *r;
     json_t *status = NULL;
 
-    if (ridd_open(b->addresses[i], &options, &client) != RIDD_OK)
+    if (bench_dial(b, b->addresses[i], &options, &client) != BENCH_EXIT_OK)
         return NULL;
     r = ridd_request(client, "{\"type\":\"status\"}", RIDD_KIND_READ, CTL_ASK_MS);
     if (r->status == RIDD_OK)
@@ -136,6 +157,8 @@ static bool is_here(const char *address, uint64_t pid)
     char text[64];
     cleanup_file FILE *f = NULL;
 
+    if (strncmp(address, "tls://", 6) == 0 || strncmp(address, "tcp://", 6) == 0)
+        address += 6;
     if (strncmp(address, "unix:", 5) != 0 &&
         (!address_split(address, host, sizeof(host), port, sizeof(port)) ||
          !address_host_is_loopback(host)))

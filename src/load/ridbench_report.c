@@ -119,6 +119,9 @@ static void print_errors(const struct bench *b, const struct load_figures *f)
     if (f->n_again > 0 || f->n_lost > 0)
         (void)printf("%" PRIu64 " were asked again, %" PRIu64 " connections were lost\n",
                      f->n_again, f->n_lost);
+    if (b->handshakes)
+        (void)printf("each had a connection of its own, %s, and its time holds that of making it\n",
+                     f->n_shakes > 0 ? "by TLS" : "without TLS");
     if (f->n_unsent > 0)
         (void)printf("%" PRIu64 " were due and never sent; the times hold what they waited\n",
                      f->n_unsent);
@@ -318,6 +321,8 @@ static void add_errors(json_t *o, const struct load_figures *f)
     add(o, "first_error", f->n_errors > 0 ? json_string(f->first_error) : json_null());
     add_u64(o, "asked_again", f->n_again);
     add_u64(o, "connections_lost", f->n_lost);
+    add_u64(o, "connections_made", f->n_dials);
+    add_u64(o, "handshakes", f->n_shakes);
     add_u64(o, "unsent", f->n_unsent);
     add_u64(o, "wrong", f->n_wrong);
     add(o, "first_wrong", f->n_wrong > 0 ? json_string(f->first_wrong) : json_null());

@@ -64,17 +64,46 @@ void node_http_again(struct node *n)
         http_set_tls(n->http->http, n->tls.clients);
 }
 
+static const char *file_or_none(const char *file)
+{
+    return file[0] != '\0' ? file : NULL;
+}
+
+/* To the other nodes this one is a client like any other: by the cluster's secret it may all, and
+ * by its certificate what [access] says of that. */
+static void say_who_we_are(struct node_http *h, const struct conf *conf)
+{
+    const struct conf_security *s = &conf->security;
+
+    h->page_tls = (struct ridd_tls){.ca_file = file_or_none(s->client_ca),
+                                    .cert_file = file_or_none(s->client_cert),
+                                    .key_file = file_or_none(s->client_key),
+                                    .secret_file = file_or_none(s->secret_file),
+                                    .cluster = conf->cluster_name};
+}
+
 /* Who is asked for the page: those of the file; other members are learned from their answers. */
 static int make_pages(struct node_http *h, const struct conf *conf)
 {
+    char endpoints[RAFT_SERVERS_MAX][sizeof("tcp://") + ADDRESS_BYTES_MAX];
     struct gather_node nodes[RAFT_SERVERS_MAX];
     struct gather_conf c = {.cluster = conf->cluster_name,
-                            .self = {conf->self->name, conf->self->client_addr},
+                            .self = {.name = conf->self->name},
                             .nodes = nodes,
-                            .n_nodes = conf->n_peers};
+                            .n_nodes = conf->n_peers,
+                            .tls = conf_has_client_tls(conf) ? &h->page_tls : NULL};
 
-    for (unsigned i = 0; i < conf->n_peers; i++)
-        nodes[i] = (struct gather_node){conf->peers[i].name, conf->peers[i].client_addr};
+    say_who_we_are(h, conf);
+    for (unsigned i = 0; i < conf->n_peers; i++) {
+        const struct conf_peer *p = &conf->peers[i];
+
+        (void)snprintf(endpoints[i], sizeof(endpoints[i]), "%s%s",
+                       conf_is_tls(conf, p->client_scheme) || c.tls == NULL ? "" : "tcp://",
+                       p->client_addr);
+        nodes[i] = (struct gather_node){p->name, endpoints[i]};
+        if (p == conf->self)
+            c.self.endpoint = endpoints[i];
+    }
     return err_trace(pages_new(&c, &h->pages));
 }
 
@@ -107,7 +136,7 @@ int node_http_begin(struct node *n)
     h->has_access = true;
     access_of_addresses(n->conf, &n->access.remote);
     node_http_access_take(&h->access, &n->access.remote, n->tls.clients);
-    h->by_tls = conf_is_tls(n->conf, conf_http_scheme(n->conf));
+    h->by_tls = conf_http_is_tls(conf.addr, conf_http_scheme(n->conf));
     if (h->by_tls)
         conf.tls = n->tls.clients;
     rc = board_new(NODE_HTTP_KINDS, &h->board);

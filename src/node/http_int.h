@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "client/ridd.h"
 #include "engine/engine.h"
 #include "http/http.h"
 #include "http/metrics.h"
@@ -58,6 +59,7 @@ struct node_http {
     struct node_http_access access;
     bool has_access;
     bool by_tls;
+    struct ridd_tls page_tls; /* of the page, when it asks the other nodes */
     struct http_handler handlers[HTTP_PAGES_MAX];
     struct event *event;        /* owned; of the loop */
     _Atomic uint64_t turned_us; /* when the loop did last */

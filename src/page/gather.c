@@ -61,6 +61,7 @@ struct gather {
     unsigned n_nodes;
     struct known learned[RIDD_ENDPOINTS_MAX]; /* members that are not in it, since the last time */
     unsigned n_learned;
+    const struct ridd_tls *tls; /* borrowed; NULL: plain */
 
     struct ridd *client; /* owned; NULL: no gathering is under way */
     struct asked list[RIDD_ENDPOINTS_MAX];
@@ -418,9 +419,14 @@ static int begin(struct gather *g)
 {
     const struct ridd_options options = {.timeout_ms = GATHER_ASK_MS,
                                          .connect_timeout_ms = GATHER_ASK_MS};
+    char why[RIDD_TEXT_SIZE];
 
     if (ridd_open(g->self.endpoint, &options, &g->client) != RIDD_OK)
         return err_origin(-ENOMEM);
+    if (g->tls != NULL && ridd_set_tls(g->client, g->tls, why, sizeof(why)) != RIDD_OK) {
+        end(g);
+        return err_origin(err_say(-EKEYREJECTED, "%s", why));
+    }
     if (ridd_event_join(g->client, g->base) == NULL) {
         end(g);
         return err_origin(-ENOMEM);
@@ -481,6 +487,7 @@ int gather_new(const struct gather_conf *conf, struct gather **ret)
     g->base = conf->base;
     buf_init(&g->json);
     (void)snprintf(g->cluster, sizeof(g->cluster), "%s", conf->cluster);
+    g->tls = conf->tls;
     know(&g->self, &conf->self);
     for (unsigned i = 0; i < conf->n_nodes && i < RIDD_ENDPOINTS_MAX; i++)
         know(&g->nodes[g->n_nodes++], &conf->nodes[i]);

@@ -8,8 +8,9 @@
  * document, and nobody is asked while nobody looks.
  * Units: microseconds since 1970 for at_us.
  * Ownership: names and addresses are copied. A result is the gathering's: valid during the call.
- * Errors: -EAGAIN: as many wait already as may (GATHER_WAITERS_MAX). -ENOMEM, also as the result of
- * a gathering that was begun. A node that does not answer is no error: the document says so.
+ * Errors: -EAGAIN: as many wait already as may (GATHER_WAITERS_MAX). -EKEYREJECTED: what TLS needs
+ * cannot be read. -ENOMEM, also as the result of a gathering that was begun. A node that does not
+ * answer is no error: the document says so.
  * Thread: the one of the base. Names are looked up beside it (base/lookup.h), and it never waits.
  * Source: PAGE-3. */
 #ifndef RIDD_PAGE_GATHER_H
@@ -21,6 +22,7 @@
 
 struct event_base;
 struct gather;
+struct ridd_tls;
 
 struct gather_node {
     const char *name;
@@ -33,6 +35,9 @@ struct gather_conf {
     struct gather_node self;         /* who asks */
     const struct gather_node *nodes; /* of the configuration, self among them or not */
     unsigned n_nodes;
+    /* How TLS is spoken with them; NULL: not at all. Borrowed, and its files are read anew for each
+     * gathering: they may have changed. */
+    const struct ridd_tls *tls;
 };
 
 struct gather_result {

@@ -29,6 +29,10 @@ static void answer_failed(struct http_call *call, int error)
         http_reply_text(call, 503, "this node is stopping");
     else if (error == -EAGAIN)
         http_reply_text(call, 503, "too many look at once; ask again in a second");
+    else if (error == -EKEYREJECTED)
+        http_reply_text(call, 503,
+                        "this node cannot ask the others: what [security] names cannot be read any "
+                        "more; `ridd --check-config` says what is wrong");
     else
         http_reply_text(call, 503, "no memory to ask the other nodes; ask again");
 }
@@ -124,6 +128,7 @@ int pages_new(const struct gather_conf *conf, struct pages **ret)
     p->conf.cluster = keep(p, &n, conf->cluster);
     p->conf.self.name = keep(p, &n, conf->self.name);
     p->conf.self.endpoint = keep(p, &n, conf->self.endpoint);
+    p->conf.tls = conf->tls;
     p->conf.nodes = p->nodes;
     for (unsigned i = 0; i < conf->n_nodes && i < RIDD_ENDPOINTS_MAX; i++) {
         p->nodes[i].name = keep(p, &n, conf->nodes[i].name);

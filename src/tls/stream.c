@@ -1,9 +1,11 @@
 /* A connection: its handshake, its bytes, and who is on the other side. */
 #include <errno.h>
 #include <openssl/err.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 
 #include "base/assert.h"
 #include "base/cleanup.h"
@@ -11,6 +13,54 @@
 #include "tls/tls_int.h"
 
 #include "base/banned.h"
+
+/* ---- the socket ---- */
+
+/* As OpenSSL's own, but that one whose other side is gone raises no signal: a library has no say
+ * in what a program does with SIGPIPE (ASYNC-16). */
+static int bio_write(BIO *bio, const char *data, int len)
+{
+    const ssize_t n = send((int)BIO_get_fd(bio, NULL), data, (size_t)len, MSG_NOSIGNAL);
+
+    BIO_clear_retry_flags(bio);
+    if (n <= 0 && BIO_sock_should_retry((int)n))
+        BIO_set_retry_write(bio);
+    return (int)n;
+}
+
+static BIO_METHOD *bio_method; /* lives as long as the process; NULL: no memory */
+
+static void make_bio_method(void)
+{
+    const BIO_METHOD *own = BIO_s_socket();
+    BIO_METHOD *m = BIO_meth_new(BIO_TYPE_SOCKET, "socket without signals");
+
+    if (m != NULL && BIO_meth_set_write(m, bio_write) == 1 &&
+        BIO_meth_set_read(m, BIO_meth_get_read(own)) == 1 &&
+        BIO_meth_set_puts(m, BIO_meth_get_puts(own)) == 1 &&
+        BIO_meth_set_ctrl(m, BIO_meth_get_ctrl(own)) == 1 &&
+        BIO_meth_set_create(m, BIO_meth_get_create(own)) == 1 &&
+        BIO_meth_set_destroy(m, BIO_meth_get_destroy(own)) == 1)
+        bio_method = m;
+    else
+        BIO_meth_free(m);
+}
+
+static bool set_fd(SSL *ssl, int fd)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    BIO *bio;
+
+    (void)pthread_once(&once, make_bio_method);
+    bio = bio_method != NULL ? BIO_new(bio_method) : NULL;
+    if (bio == NULL)
+        return false;
+    (void)BIO_set_fd(bio, fd, BIO_NOCLOSE);
+    SSL_set_bio(ssl, bio, bio);
+    return true;
+}
+
+/* ---- a stream ---- */
 
 struct tls_stream *tls_stream_of(const SSL *ssl)
 {
@@ -34,8 +84,7 @@ int tls_stream_new(struct tls_ctx *c, enum tls_side side, int fd, const char *ho
     s->fd = fd;
     s->side = side;
     s->ssl = SSL_new(side == TLS_ACCEPT ? c->accept : c->dial);
-    if (s->ssl == NULL || SSL_set_app_data(s->ssl, s) != 1 ||
-        (fd >= 0 && SSL_set_fd(s->ssl, fd) != 1)) {
+    if (s->ssl == NULL || SSL_set_app_data(s->ssl, s) != 1 || (fd >= 0 && !set_fd(s->ssl, fd))) {
         ERR_clear_error();
         return err_origin(err_say(-ENOMEM, "out of memory"));
     }

@@ -56,7 +56,7 @@ static void check_peer_is_safe(const struct conf *c, const struct conf_peer *p)
     rid_assert(!c->security.insecure || !conf_has_peer_tls(c));
     rid_assert(c->security.insecure || conf_has_peer_tls(c) || is_loopback(p->peer_addr));
     rid_assert(p->http_addr[0] == '\0' || is_loopback(p->http_addr) ||
-               conf_is_tls(c, p->http_scheme));
+               (conf_http_is_tls(p->http_addr, p->http_scheme) && c->security.client_cert[0] != '\0'));
     rid_assert(p->client_scheme != CONF_SCHEME_TLS || conf_has_client_tls(c));
 }
 

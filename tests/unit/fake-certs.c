@@ -26,9 +26,9 @@ struct fake_ca {
 
 const char *fake_path(const char *folder, const char *name)
 {
-    static char paths[16][PATH_MAX];
+    static char paths[64][PATH_MAX];
     static unsigned next;
-    char *path = paths[next++ % 16];
+    char *path = paths[next++ % 64];
 
     (void)snprintf(path, PATH_MAX, "%s/%s", folder, name);
     return path;

@@ -47,7 +47,7 @@ void fake_ca_issue(struct fake_ca *ca, const struct fake_cert *what, const char 
  *   other-ca     an authority that nobody trusts
  *   other        as server, of that one */
 void fake_certs_make(const char *folder, const char *cluster);
-/* FOLDER/NAME, for an initializer: lives until the next but 15 calls. */
+/* FOLDER/NAME, for an initializer: lives until 64 more calls. */
 const char *fake_path(const char *folder, const char *name);
 
 #endif

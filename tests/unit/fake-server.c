@@ -27,7 +27,8 @@
 struct connection {
     struct fake_server *server;
     pthread_t thread;
-    int fd; /* -1: closed */
+    int fd;     /* -1: closed */
+    void *conn; /* of the transport; NULL: plain */
 };
 
 struct fake_server {
@@ -39,6 +40,7 @@ struct fake_server {
     const struct fake_step *steps;
     unsigned *used;
     size_t n_steps;
+    const struct fake_transport *transport; /* NULL: plain */
     const char *greeting;
     int greeting_closes;
     unsigned greeting_times;
@@ -56,11 +58,12 @@ struct fake_server {
     char *lines[LINES_MAX];
 };
 
-static void send_all(int fd, const char *data, size_t len, size_t piece)
+static void send_all(const struct connection *c, const char *data, size_t len, size_t piece)
 {
     while (len > 0) {
         size_t n = len < piece ? len : piece;
-        ssize_t sent = send(fd, data, n, MSG_NOSIGNAL);
+        ssize_t sent = c->conn != NULL ? c->server->transport->send(c->conn, data, n)
+                                       : send(c->fd, data, n, MSG_NOSIGNAL);
 
         if (sent < 0 && errno != EINTR)
             return;
@@ -83,27 +86,28 @@ static void find_msg_id(const char *line, char *ret, size_t size)
         (void)snprintf(ret, size, "null");
 }
 
-static void send_reply(int fd, const char *reply, const char *line, size_t piece)
+static void send_reply(const struct connection *c, const char *reply, const char *line,
+                       size_t piece)
 {
     char id[32];
     const char *at;
 
     find_msg_id(line, id, sizeof(id));
     while ((at = strstr(reply, "%ID")) != NULL) {
-        send_all(fd, reply, (size_t)(at - reply), piece);
-        send_all(fd, id, strlen(id), piece);
+        send_all(c, reply, (size_t)(at - reply), piece);
+        send_all(c, id, strlen(id), piece);
         reply = at + 3;
     }
-    send_all(fd, reply, strlen(reply), piece);
-    send_all(fd, "\n", 1, piece);
+    send_all(c, reply, strlen(reply), piece);
+    send_all(c, "\n", 1, piece);
 }
 
-static void send_flood(int fd)
+static void send_flood(const struct connection *c)
 {
     static const char x[4096] = {[0 ... 4095] = 'x'};
 
     for (int i = 0; i < 512; i++)
-        send_all(fd, x, sizeof(x), sizeof(x));
+        send_all(c, x, sizeof(x), sizeof(x));
 }
 
 /* Keeps the line and chooses the step. */
@@ -148,7 +152,6 @@ static void take_time(void)
 static bool answer(struct connection *c, const char *line)
 {
     struct fake_server *s = c->server;
-    const int fd = c->fd;
     const struct fake_step *step = take_line(c, line);
 
     if (step == NULL)
@@ -156,17 +159,17 @@ static bool answer(struct connection *c, const char *line)
     switch (step->action) {
     case FAKE_REPLY_IN_TURN:
         take_time();
-        send_reply(fd, step->reply, line, SIZE_MAX);
+        send_reply(c, step->reply, line, SIZE_MAX);
         return true;
     case FAKE_REPLY:
     case FAKE_REPLY_AFTER:
-        send_reply(fd, step->reply, line, SIZE_MAX);
+        send_reply(c, step->reply, line, SIZE_MAX);
         return true;
     case FAKE_REPLY_BYTEWISE:
-        send_reply(fd, step->reply, line, 1);
+        send_reply(c, step->reply, line, 1);
         return true;
     case FAKE_REPLY_AND_CLOSE:
-        send_reply(fd, step->reply, line, SIZE_MAX);
+        send_reply(c, step->reply, line, SIZE_MAX);
         return false;
     case FAKE_CLOSE:
         return false;
@@ -180,24 +183,36 @@ static bool answer(struct connection *c, const char *line)
         (void)pthread_mutex_unlock(&s->mutex);
         return !s->stopping;
     case FAKE_FLOOD:
-        send_flood(fd);
+        send_flood(c);
         return true;
     }
     return false;
 }
 
-static bool greet(struct fake_server *s, int fd)
+static bool greet(const struct connection *c)
 {
+    struct fake_server *s = c->server;
     bool go_on = true;
 
     (void)pthread_mutex_lock(&s->mutex);
     if (s->greeting != NULL && s->greeting_times > 0) {
         s->greeting_times--;
-        send_all(fd, s->greeting, strlen(s->greeting), SIZE_MAX);
+        send_all(c, s->greeting, strlen(s->greeting), SIZE_MAX);
         go_on = !s->greeting_closes;
     }
     (void)pthread_mutex_unlock(&s->mutex);
     return go_on;
+}
+
+static bool open_transport(struct connection *c)
+{
+    const struct fake_transport *t = c->server->transport;
+    void *conn = t != NULL ? t->open(t->arg, c->fd) : NULL;
+
+    (void)pthread_mutex_lock(&c->server->mutex);
+    c->conn = conn;
+    (void)pthread_mutex_unlock(&c->server->mutex);
+    return t == NULL || conn != NULL;
 }
 
 static void *connection_thread(void *arg)
@@ -207,7 +222,7 @@ static void *connection_thread(void *arg)
     size_t size = 64u << 10;
     char *data = malloc(size);
     size_t len = 0;
-    bool go_on = data != NULL && greet(s, c->fd);
+    bool go_on = data != NULL && open_transport(c) && greet(c);
 
     while (go_on) {
         ssize_t n;
@@ -221,7 +236,8 @@ static void *connection_thread(void *arg)
             data = more;
             size *= 2;
         }
-        n = recv(c->fd, data + len, size - len - 1, 0);
+        n = c->conn != NULL ? s->transport->receive(c->conn, data + len, size - len - 1)
+                            : recv(c->fd, data + len, size - len - 1, 0);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
@@ -237,6 +253,8 @@ static void *connection_thread(void *arg)
         }
     }
     (void)pthread_mutex_lock(&s->mutex);
+    if (c->conn != NULL)
+        s->transport->close(c->conn);
     (void)close(c->fd);
     c->fd = -1;
     s->n_closed++;
@@ -326,6 +344,13 @@ void fake_publish(struct fake_server *s)
     (void)pthread_mutex_unlock(&s->mutex);
 }
 
+void fake_set_transport(struct fake_server *s, const struct fake_transport *transport)
+{
+    (void)pthread_mutex_lock(&s->mutex);
+    s->transport = transport;
+    (void)pthread_mutex_unlock(&s->mutex);
+}
+
 void fake_stop(struct fake_server *s)
 {
     (void)pthread_mutex_lock(&s->mutex);
@@ -409,7 +434,7 @@ int fake_answer(struct fake_server *s, const char *match, const char *reply)
         r = pthread_cond_timedwait(&s->changed, &s->mutex, &until);
     found = found && h.connection->fd >= 0;
     if (found)
-        send_reply(h.connection->fd, reply, h.line, SIZE_MAX);
+        send_reply(h.connection, reply, h.line, SIZE_MAX);
     (void)pthread_mutex_unlock(&s->mutex);
     return found;
 }

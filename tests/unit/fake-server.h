@@ -9,6 +9,7 @@
 #define RIDD_TESTS_FAKE_SERVER_H
 
 #include <stddef.h>
+#include <sys/types.h>
 
 enum fake_action {
     FAKE_REPLY = 0,       /* the reply and a newline */
@@ -37,6 +38,17 @@ struct fake_server *fake_start(const struct fake_step *steps, size_t n_steps);
 /* Sent on each new connection before anything is read (NULL: nothing). Before the first connection.
  */
 void fake_set_greeting(struct fake_server *s, const char *line, int and_close, unsigned times);
+/* How bytes go on its connections, instead of plainly: unit/fake-tls.h. Each of them by one thread
+ * that receives, and any that send. */
+struct fake_transport {
+    void *(*open)(void *arg, int fd); /* NULL: it came to nothing, and fd is closed */
+    ssize_t (*receive)(void *conn, void *data, size_t size); /* as recv(2), and waits */
+    ssize_t (*send)(void *conn, const void *data, size_t len);
+    void (*close)(void *conn);
+    void *arg;
+};
+/* Before the first connection. Borrowed until fake_stop(). */
+void fake_set_transport(struct fake_server *s, const struct fake_transport *transport);
 /* After a change of what the steps point at, for the server's threads to see it. */
 void fake_publish(struct fake_server *s);
 void fake_stop(struct fake_server *s);

@@ -982,7 +982,12 @@ static void client__endpoints_are_checked(void **state)
         {"::1:7400", "endpoint '::1:7400' has more than one colon: write [address]:port for IPv6"},
         {"[::1:7400", "endpoint '[::1:7400' is not [address]:port"},
         {"http://a:7400",
-         "endpoint 'http://a:7400' has more than one colon: write [address]:port for IPv6"},
+         "endpoint 'http://a:7400' begins with none of tls://, tcp:// and unix:/"},
+        {"tls://a:7400,tcp://[::1]:7400", NULL},
+        {"tls://a", "endpoint 'tls://a' has no port: write host:port"},
+        {"tls://unix:/x", "endpoint 'tls://unix:/x' has no port from 1 to 65535"},
+        {"tls://tls://a:1",
+         "endpoint 'tls://tls://a:1' has more than one colon: write [address]:port for IPv6"},
         {"a;b:7400", "endpoint 'a;b:7400' has no usable host"},
         {"unix:/run/ridd/n1.sock,127.0.0.1:7400", NULL},
         {"unix:7400", NULL}, /* a host of that name */

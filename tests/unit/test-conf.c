@@ -315,8 +315,8 @@ static void conf__which_node_this_is(void **state)
 /* ---- what is refused ---- */
 
 #define PLAIN_HTTP                                                                                 \
-    "is not of loopback (127.0.0.1, [::1], localhost), and HTTP is answered there by TLS alone: "  \
-    "see [http] in ridd.conf(5)\n"
+    "is not of loopback (127.0.0.1, [::1], localhost), and HTTP is answered there by TLS alone, "  \
+    "with client_cert in [security]: see [http] in ridd.conf(5)\n"
 
 static const struct {
     const char *file;
@@ -638,6 +638,7 @@ static void conf__access_lists(void **state)
 #define LOCAL  CLUSTER "[peers]\nn1 = 127.0.0.1:1 [::1]:2\n" /* 4 lines */
 #define BEYOND CLUSTER "[peers]\nn1 = 10.0.0.1:1 10.0.0.1:2\n"
 #define SECRET "[security]\nsecret_file = /s\n"
+#define SERVER "client_cert = /c\nclient_key = /k\n"
 #define SAY_HOW                                                                                    \
     " is not of loopback, and [security] does not say how nodes know each other: give "            \
     "secret_file (make one with `ridd --make-secret FILE`), or peer_cert, peer_key and peer_ca, "  \
@@ -791,9 +792,9 @@ static void conf__schemes(void **state)
         {CLUSTER "[peers]\nn1 = [::1]:1 tls://a:2\n",
          "f:4: 'tls://a:2' needs secret_file or client_cert in [security]\n"},
         {CLUSTER "[peers]\nn1 = [::1]:1 a:2 https://[::1]:3\n[security]\n" PEER_CERTS,
-         "f:4: 'https://[::1]:3' needs secret_file or client_cert in [security]\n"},
+         "f:4: 'https://[::1]:3' needs client_cert in [security]\n"},
         {LOCAL "[http]\naddress = https://a:3\n[node]\nlisten = tls://a:4\n",
-         "f:6: 'https://a:3' needs secret_file or client_cert in [security]\n"
+         "f:6: address = 'https://a:3' needs client_cert in [security]\n"
          "f:8: 'tls://a:4' needs secret_file or client_cert in [security]\n"},
         {CLUSTER "[peers]\nn1 = tcp://a:1 https://a:2 tls://a:3\n",
          "f:4: 'tcp://a:1' has a word before '://': a peer address has none\n"
@@ -809,7 +810,10 @@ static void conf__schemes(void **state)
         /* Plain text to clients is allowed everywhere. */
         {CLUSTER "[peers]\nn1 = [::1]:1 tcp://10.0.0.1:2\n" SECRET, ""},
         /* HTTP beyond loopback is not in plain text (HTTP-1). */
-        {CLUSTER "[peers]\nn1 = [::1]:1 a:2 10.0.0.1:3\n" SECRET, ""},
+        {CLUSTER "[peers]\nn1 = [::1]:1 a:2 10.0.0.1:3\n" SECRET, "f:4: '10.0.0.1:3' " PLAIN_HTTP},
+        {CLUSTER "[peers]\nn1 = [::1]:1 a:2 https://[::1]:3\n" SECRET,
+         "f:4: 'https://[::1]:3' needs client_cert in [security]\n"},
+        {CLUSTER "[peers]\nn1 = [::1]:1 a:2 [::1]:3\n" SECRET, ""},
         {CLUSTER "[peers]\nn1 = [::1]:1 a:2 https://a:3\n[security]\nclient_cert = /c\n"
                  "client_key = /k\n[http]\naddress = b:3\n",
          ""},
@@ -821,7 +825,7 @@ static void conf__schemes(void **state)
         {LOCAL "[http]\naddress = tcp://[::1]:3\n",
          "f:6: address = 'tcp://[::1]:3' has a word before '://' that is neither https nor http\n"},
         /* Only a host's own loopback is not that of another. */
-        {CLUSTER "[peers]\nn1 = a:1 a:2 c:3\nn2 = b:1 b:2 c:3\n" SECRET,
+        {CLUSTER "[peers]\nn1 = a:1 a:2 c:3\nn2 = b:1 b:2 c:3\n" SECRET SERVER,
          "f:5: address 'c:3' stands twice, first on line 4\n"},
         {CLUSTER "[peers]\nn1 = a:1 a:2 [::1]:3\nn2 = b:1 b:2 [::1]:3\n" SECRET, ""},
     };
@@ -830,9 +834,10 @@ static void conf__schemes(void **state)
 
     (void)state;
     expect_rows(rows, sizeof(rows) / sizeof(rows[0]));
-    assert_int_equal(parse(CLUSTER "[peers]\nn1 = [::1]:1 tls://Host:2 http://[0::1]:3\n"
-                                   "n2 = [::1]:4 tcp://b:2\nn3 = [::1]:5 c:2 https://c:3\n" SECRET
-                                   "[http]\naddress = https://d:4\n",
+    assert_int_equal(parse(CLUSTER
+                           "[peers]\nn1 = [::1]:1 tls://Host:2 http://[0::1]:3\n"
+                           "n2 = [::1]:4 tcp://b:2\nn3 = [::1]:5 c:2 https://c:3\n" SECRET SERVER
+                           "[http]\naddress = https://d:4\n",
                            "n2", true, &c, &ps),
                      0);
     assert_string_equal(c.peers[0].client_addr, "host:2");
@@ -1477,7 +1482,8 @@ static void conf__printed_file_reads_back_equal(void **state)
                      "y\nclient_key=/z\nclient_ca = /q\n[node]\nlisten=tcp://127.0.0.1:7500,tls://"
                      "0.0.0.0:7,\t[0::0]:8\n[http]\naddress=https://H:1\n",
         CLUSTER "[peers]\nn2 = 10.0.0.2:1 tls://B:2 http://[0::1]:9\nn1 = 10.0.0.1:1 tcp://a:2 "
-                "https://A:3\nn3 = c:1 c:2 c:3\n" SECRET "[access]\na=read any\nb = write cert "
+                "https://A:3\nn3 = c:1 c:2 c:3\n" SECRET SERVER
+                "[access]\na=read any\nb = write cert "
                 "URI:x/y\tprefix p/#;\nc=admin secret s\nd=admin user u\ne=read group 7 prefix "
                 "=\nf=read token " HASH "abCD\nunix_read = any\n",
     };

@@ -17,6 +17,8 @@
 
 #include <cmocka.h>
 
+#include "unit/fake-certs.h"
+#include "unit/fake-tls.h"
 #include "unit/load-server.h"
 #include "unit/temp-folder.h"
 
@@ -124,7 +126,8 @@ static void ridbench__json_has_these_fields(void **state)
     static const char names[] =
         "method connections in_flight threads loop rate_per_s arrivals keys zipf value_bytes "
         "write_percent seed elapsed_ms interrupted ops ops_per_s reads writes batches scans errors "
-        "first_error asked_again connections_lost unsent wrong first_wrong absent check failover "
+        "first_error asked_again connections_lost connections_made handshakes unsent wrong "
+        "first_wrong absent check failover "
         "cost nodes cpu_percent client_is_limit keys_left keys_of_others ";
     static const char side_names[] = "ops ops_per_s p50_ms p90_ms p99_ms p999_ms max_ms mean_ms "
                                      "longest_gap_ms longest_gap_at_ms ";
@@ -299,6 +302,45 @@ static void ridbench__what_makes_no_sense_is_refused(void **state)
     expect(err, "no node answers");
 }
 
+/* A front of TLS before the same server: every phase goes by it; and with a connection for each
+ * request each of them has a handshake. */
+static void ridbench__tls_is_spoken_and_counted(void **state)
+{
+    char words[512];
+    struct tls_ctx *ctx;
+    struct fake_front *f;
+    json_t *o;
+    json_int_t ops;
+
+    (void)state;
+    load_server_end(&server);
+    load_server_begin(&server, NULL);
+    fake_certs_make(folder, "test");
+    ctx = fake_tls_ctx(folder, "server", NULL, NULL);
+    f = fake_front_start(ctx, server.address);
+    (void)setenv("RIDCTL_TOKEN", "ridd_token", 1);
+    (void)snprintf(words, sizeof(words),
+                   "-e tls://%s --ca %s/ca.pem --seconds 1 --warm-up 0 --keys 20 -q --json "
+                   "-C 2 --handshakes",
+                   fake_front_address(f), folder);
+    assert_int_equal(run(words, 0), 0);
+    (void)unsetenv("RIDCTL_TOKEN");
+    o = json_loads(out, 0, NULL);
+    assert_non_null(o);
+    ops = json_integer_value(json_object_get(o, "ops"));
+    assert_true(ops > 0);
+    assert_int_equal(json_integer_value(json_object_get(o, "wrong")), 0);
+    assert_int_equal(json_object_size(json_object_get(o, "errors")), 0);
+    assert_int_equal(json_integer_value(json_object_get(o, "connections_lost")), 0);
+    assert_true(json_integer_value(json_object_get(o, "handshakes")) >= ops);
+    assert_true(fake_front_n_shaken(f) >= (unsigned)ops);
+    assert_true(fake_front_n_tokens(f) >= (unsigned)ops);
+    assert_int_equal(load_server_n_keys(&server), 0);
+    json_decref(o);
+    fake_front_stop(f);
+    fake_tls_ctx_free(ctx);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -307,6 +349,7 @@ int main(void)
         TEST(ridbench__text_fits_a_terminal),        TEST(ridbench__a_liar_is_told),
         TEST(ridbench__foreign_keys_are_left_alone), TEST(ridbench__old_keys_of_its_own_go),
         TEST(ridbench__it_can_be_interrupted),       TEST(ridbench__what_makes_no_sense_is_refused),
+        TEST(ridbench__tls_is_spoken_and_counted),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
