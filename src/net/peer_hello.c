@@ -554,6 +554,29 @@ static enum wire_refusal judge_answer(struct peer_conn *c, struct wire_hello *h,
     return ask_host(c, h, asked);
 }
 
+/* Its incarnation is in the configuration where its id was made of one, too. */
+static bool is_meant(struct peer_conn *c)
+{
+    struct wire_hello known = {.known_incarnation = 0};
+
+    if (c->identity.kind == TLS_CERTIFICATE)
+        c->net->ops.fill_hello(c->net->ops.ctx, c->peer->id, &known);
+    return c->state != PEER_CONN_DEAD && peer_tls_is(c, c->peer->id, known.known_incarnation);
+}
+
+/* Whom a certificate names is known before anything is said: our hello tells what the meant one
+ * alone may know, and of its answers some end this node (TLS-11, PEER-11). */
+void peer_hello_begin(struct peer_conn *c)
+{
+    const struct wire_hello nothing = {.channel = c->channel};
+    const struct peer_asked asked = {0};
+
+    if (is_meant(c))
+        peer_hello_say(c);
+    else if (c->state != PEER_CONN_DEAD)
+        refused_by_us(c, &nothing, WIRE_REFUSED_NAME, &asked);
+}
+
 static int send_proof(struct peer_conn *c, const struct wire_hello *reply)
 {
     const struct peer_proof_over o = proof_over(c, reply, reply);

@@ -202,6 +202,8 @@ void peer_look_end(struct peer *p);
 
 /* We are connected: our hello. */
 void peer_hello_say(struct peer_conn *c);
+/* By TLS: if the other side is the one that was dialled. */
+void peer_hello_begin(struct peer_conn *c);
 /* A frame of one that is not up. */
 void peer_hello_take(struct peer_conn *c, const struct wire_frame *frame);
 

@@ -138,7 +138,7 @@ static void on_greeted(void *ctx, struct tls_stream *stream, int fd, bool silent
     else if (!is_accepted(c)) /* it changed meanwhile */
         peer_net_lost(c, PEER_EVENT_FAILED, why_not_accepted(c));
     else if (c->dialled)
-        peer_hello_say(c);
+        peer_hello_begin(c);
     else
         c->state = PEER_CONN_HELLO_AWAITED;
     peer_net_leave(n);

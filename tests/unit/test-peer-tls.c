@@ -26,6 +26,7 @@ struct side {
     unsigned n[PEER_EVENTS];
     char text[PEER_EVENTS][320];
     unsigned n_hellos;
+    enum wire_refusal verdict;
     char tls_name[TLS_NAME_BYTES_MAX + 1];
     uint64_t sum; /* of what frames carry */
     uint64_t n_bytes;
@@ -50,7 +51,7 @@ static enum wire_refusal on_hello(void *ctx, const struct wire_hello *h, struct 
     (void)h;
     s->n_hellos++;
     (void)snprintf(s->tls_name, sizeof(s->tls_name), "%s", asked->tls_name);
-    return WIRE_REFUSED_NOT;
+    return s->verdict;
 }
 
 static void fill_hello(void *ctx, raft_node_id to, struct wire_hello *h)
@@ -226,7 +227,7 @@ static void expect_all_wrong(struct pair *t, struct wrong *rows, unsigned n)
 {
     for (unsigned i = 0; i < n; i++) {
         print_message("%s\n", rows[i].what);
-        pair_begin(t, NULL, NULL);
+        pair_begin(t, NULL, "n2"); /* who dials is content with its certificate */
         pair_open(t, rows[i].low, rows[i].high);
         expect_strangers(t, rows[i].low_says, rows[i].high_says);
         pair_end(t);
@@ -302,6 +303,44 @@ static void peer_tls__a_certificate_is_one_nodes(void **state)
     }
     tls_ctx_unref(n1);
     tls_ctx_unref(n2);
+    tls_ctx_unref(n3);
+}
+
+/* TLS-11, PEER-11: a node whose certificate names it, at the address of another one: that the caller
+ * was removed is not believed of it, though it knows the cluster's id, and nothing is said to it. */
+static void peer_tls__another_node_is_not_heard(void **state)
+{
+    static const unsigned char key[16] = "id of a cluster";
+    static struct pair t;
+    const bool n1_dials = raft_founder_id("n1") < raft_founder_id("n2");
+    const char *const low = n1_dials ? "n1" : "n2";
+    const char *const high = n1_dials ? "n2" : "n1";
+    struct tls_ctx *dials = tls_of_files(low, "ca", "tests");
+    struct tls_ctx *meant = tls_of_files(high, "ca", "tests");
+    struct tls_ctx *n3 = tls_of_files("n3", "ca", "tests");
+
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        const bool is_meant = i == 0;
+
+        pair_begin(&t, low, high);
+        side_open(&t, &t.low, dials, FAR_US);
+        side_open(&t, &t.high, is_meant ? meant : n3, FAR_US);
+        peer_net_set_key(t.low.net, key);
+        peer_net_set_key(t.high.net, key);
+        t.high.verdict = WIRE_REFUSED_REMOVED;
+        side_dial(&t.low, peer_net_number(t.high.net));
+        PUMP_UNTIL(&t.pump, t.low.n[PEER_EVENT_REMOVED] + t.low.n[PEER_EVENT_REFUSED] > 0);
+        pump_for(&t.pump, 20000);
+        assert_int_equal(t.low.n[PEER_EVENT_REMOVED] > 0, is_meant);
+        assert_int_equal(t.high.n_hellos > 0, is_meant);
+        if (!is_meant)
+            assert_non_null(
+                strstr(t.low.text[PEER_EVENT_REFUSED], wire_refusal_text(WIRE_REFUSED_NAME, true)));
+        pair_end(&t);
+    }
+    tls_ctx_unref(dials);
+    tls_ctx_unref(meant);
     tls_ctx_unref(n3);
 }
 
@@ -877,6 +916,7 @@ int main(void)
         CASE(peer_tls__who_has_not_the_secret_is_nobody),
         CASE(peer_tls__who_has_no_good_certificate_is_nobody),
         CASE(peer_tls__a_certificate_is_one_nodes),
+        CASE(peer_tls__another_node_is_not_heard),
         CASE(peer_tls__an_older_tls_is_none),
         CASE(peer_tls__half_a_handshake),
         CASE(peer_tls__nothing_is_said_before),
