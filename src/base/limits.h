@@ -768,6 +768,13 @@ static_assert(KV_MEMTABLE_KEYS + KV_UNSTORED_MAX < 1u << KV_MEMTABLE_NUMBER_BITS
 #define SESSIONS_MAX        4096u
 #define SESSIONS_BYTES_MAX  (8u << 20)
 #define SESSIONS_QUOTA_PART 8u
+/* The id of a session that is one client's alone has a seal behind its number: 64 bits, always all
+ * digits of them, so that no number is as long as both. The kind of client is sealed with it, with
+ * zeros behind. */
+#define SESSION_SEAL_DIGITS     20
+#define SESSION_SEAL_KIND_BYTES 16u
+/* The key of seals: an id of a cluster is one. */
+#define TLS_SEAL_KEY_BYTES 16u
 /* So many go for one entry at most, some 20 us each: when the limit was lowered it takes a few
  * entries until there are few enough. */
 #define SESSIONS_GONE_AT_ONCE 8u

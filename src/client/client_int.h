@@ -42,7 +42,7 @@ static_assert(RIDD_NAME_SIZE == NODE_NAME_BYTES_MAX + 1, "ridd.h spells the numb
 
 /* Room for the type of a reply, and for the number of a session. */
 #define CALL_TYPE_SIZE       128
-#define CALL_SESSION_ID_SIZE 24
+#define CALL_SESSION_ID_SIZE 48 /* a number and a seal, and room for more */
 
 struct request;
 struct node;

@@ -136,6 +136,7 @@
 #define tls_ctx_may_accept       ridd_private_tls_ctx_may_accept
 #define tls_ctx_new              ridd_private_tls_ctx_new
 #define tls_ctx_ref              ridd_private_tls_ctx_ref
+#define tls_ctx_seal_key         ridd_private_tls_ctx_seal_key
 #define tls_ctx_unref            ridd_private_tls_ctx_unref
 #define tls_cut_off              ridd_private_tls_cut_off
 #define tls_ended_well           ridd_private_tls_ended_well
@@ -153,6 +154,7 @@
 #define tls_secret_id            ridd_private_tls_secret_id
 #define tls_secret_make          ridd_private_tls_secret_make
 #define tls_secret_psk           ridd_private_tls_secret_psk
+#define tls_secret_seal_key      ridd_private_tls_secret_seal_key
 #define tls_secret_write         ridd_private_tls_secret_write
 #define tls_secrets_read         ridd_private_tls_secrets_read
 #define tls_secrets_wipe         ridd_private_tls_secrets_wipe

@@ -173,6 +173,7 @@ struct engine_ops {
     void (*denied)(void *ctx, void *conn, const struct service_denial *denial, char *ret_who,
                    size_t size);                                        /* or NULL */
     void (*admin)(void *ctx, void *conn, const struct wire_request *q); /* or NULL */
+    bool (*seal)(void *ctx, void *conn, uint64_t client, uint64_t *ret);
     int (*auth)(void *ctx, void *conn, struct wire_slice token,
                 struct service_who *ret);                   /* or NULL */
     const char *(*conn_address)(void *ctx, void *conn);     /* or NULL */

@@ -308,6 +308,13 @@ static void admin(void *ctx, void *conn, const struct wire_request *q)
     e->ops.admin(e->ops.ctx, conn, q);
 }
 
+static bool seal(void *ctx, void *conn, uint64_t client, uint64_t *ret)
+{
+    const struct engine *e = ctx;
+
+    return e->ops.seal(e->ops.ctx, conn, client, ret);
+}
+
 static int auth(void *ctx, void *conn, struct wire_slice token, struct service_who *ret)
 {
     struct engine *e = ctx;
@@ -491,6 +498,7 @@ void engine_fill_service_ops(struct engine *e, struct service_ops *ops)
                                 .grants = e->ops.grants != NULL ? grants : NULL,
                                 .denied = e->ops.denied != NULL ? denied : NULL,
                                 .admin = e->ops.admin != NULL ? admin : NULL,
+                                .seal = e->ops.seal != NULL ? seal : NULL,
                                 .auth = e->ops.auth != NULL ? auth : NULL,
                                 .conn_address = e->ops.conn_address != NULL ? conn_address : NULL,
                                 .client_addr = client_addr,

@@ -4,9 +4,12 @@
  * A right is kept with the connection, and with the number of the file that it follows from, in its
  * mark: it is judged anew when that is another one, or when the connection shows a token
  * (ACCESS-3). */
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -93,6 +96,67 @@ unsigned node_client_grants(void *ctx, void *conn, struct service_grant ret[CONF
 
     (void)node_client_role(ctx, conn);
     return access_prefixed(grants_of(n, conn), own->prefixed, ret);
+}
+
+/* ---- sessions ----
+ *
+ * The number of a session is its place in the log, which is easily guessed, and what was done in it
+ * is everybody's state. So to who may not write all keys it is given with a seal: what was made of
+ * number and client with a key that no client knows. Whoever leads knows the client's own by it
+ * (ACCESS-16). */
+
+/* Zeros behind it: no text begins as another one goes on. */
+static const char seal_text[32] = "ridd session 1";
+
+/* What tells a client from others, and is the same when it comes again: its token, else what the
+ * kernel or TLS says. */
+static size_t add_client(const struct node *n, struct client_conn *c, unsigned char *ret)
+{
+    const struct access_caller caller = caller_of(n, c);
+    const struct tls_identity *id = caller.identity;
+    const char *kind = "nobody";
+    const void *bytes = "";
+    size_t len = 0;
+    char user[24];
+    struct client_peer who;
+
+    if (client_conn_peer(c, &who)) {
+        kind = "user";
+        len = (size_t)snprintf(user, sizeof(user), "%lu", (unsigned long)who.uid);
+        bytes = user;
+    } else if (caller.token_hash != NULL &&
+               access_find_token(&n->access.remote, caller.token_hash) != NULL) {
+        kind = "token";
+        len = ACCESS_HASH_BYTES;
+        bytes = caller.token_hash;
+    } else if (id != NULL && id->kind != TLS_NOBODY) {
+        kind = id->kind == TLS_CERTIFICATE ? "certificate" : "secret";
+        len = strlen(id->names);
+        bytes = id->names;
+    }
+    memset(ret, 0, SESSION_SEAL_KIND_BYTES);
+    memcpy(ret, kind, strlen(kind));
+    memcpy(ret + SESSION_SEAL_KIND_BYTES, bytes, len);
+    return SESSION_SEAL_KIND_BYTES + len;
+}
+
+bool node_seal(const struct node *n, struct client_conn *c,
+               const unsigned char key[TLS_SEAL_KEY_BYTES], uint64_t client, uint64_t *ret)
+{
+    unsigned char data[sizeof(seal_text) + 8 + SESSION_SEAL_KIND_BYTES + TLS_NAMES_BYTES_MAX];
+    unsigned char hash[EVP_MAX_MD_SIZE];
+    const size_t at = sizeof(seal_text) + 8;
+    unsigned hash_len = 0;
+    size_t len;
+
+    memcpy(data, seal_text, sizeof(seal_text));
+    put_u64(data + sizeof(seal_text), client);
+    len = at + add_client(n, c, data + at);
+    if (HMAC(EVP_sha256(), key, TLS_SEAL_KEY_BYTES, data, len, hash, &hash_len) == NULL ||
+        hash_len < 8)
+        return false;
+    *ret = get_u64(hash);
+    return true;
 }
 
 /* ---- words ---- */

@@ -93,6 +93,18 @@ static void service_touched(void *ctx, void *conn, size_t bytes)
     client_conn_touched(conn, bytes);
 }
 
+/* By the id of the cluster, or else by its secret, all nodes make the same. */
+static bool seal(void *ctx, void *conn, uint64_t client, uint64_t *ret)
+{
+    const struct node *n = ctx;
+    unsigned char key[TLS_SEAL_KEY_BYTES];
+    static_assert(TLS_SEAL_KEY_BYTES == 16, "an id of a cluster");
+
+    if (!engine_cluster_id(n->engine, key))
+        memcpy(key, n->tls.seal_key, sizeof(key));
+    return n->tls.has_seal_key && node_seal(n, conn, key, client, ret);
+}
+
 static uint64_t cpu_us(void *ctx)
 {
     (void)ctx;
@@ -288,6 +300,7 @@ void node_fill_engine_ops(struct node *n, struct engine_ops *ops)
                                .grants = node_client_grants,
                                .denied = node_client_denied,
                                .admin = node_client_admin,
+                               .seal = seal,
                                .auth = node_client_auth,
                                .conn_address = service_conn_address,
                                .memory = service_memory,

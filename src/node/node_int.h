@@ -34,6 +34,8 @@ struct node_tls {
     struct tls_expiry expiries[2 * TLS_EXPIRIES_MAX];
     uint64_t look_us; /* when those are looked at the next time */
     struct log_limit failed_limit;
+    bool has_seal_key;
+    unsigned char seal_key[TLS_SEAL_KEY_BYTES]; /* of sessions, where the cluster has no id */
 };
 
 enum node_phase {
@@ -326,6 +328,9 @@ unsigned node_client_grants(void *ctx, void *conn, struct service_grant ret[CONF
 void node_client_denied(void *ctx, void *conn, const struct service_denial *denial, char *ret_who,
                         size_t size);
 void node_client_admin(void *ctx, void *conn, const struct wire_request *q);
+/* The seal of session `client`, by the id of the cluster, for whoever this connection is. */
+bool node_seal(const struct node *n, struct client_conn *c,
+               const unsigned char key[TLS_SEAL_KEY_BYTES], uint64_t client, uint64_t *ret);
 int node_client_auth(void *ctx, void *conn, struct wire_slice token, struct service_who *ret);
 /* Fields of `clients` of status. */
 void node_access_status(const struct node *n, struct wire_reply *w);

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -137,12 +138,24 @@ void node_tls_turn(struct node *n, uint64_t now_us)
 
 /* ---- life ---- */
 
+/* Where there is no secret each process has a key of its own: what was sealed is good as long as it
+ * leads, unless the cluster has an id (ACCESS-16). */
+static void take_seal_key(struct node_tls *t)
+{
+    if (t->clients != NULL && tls_ctx_seal_key(t->clients, t->seal_key))
+        t->has_seal_key = true;
+    else if (!t->has_seal_key)
+        t->has_seal_key =
+            getrandom(t->seal_key, sizeof(t->seal_key), 0) == (ssize_t)sizeof(t->seal_key);
+}
+
 static void take(struct node_tls *t, struct made *m)
 {
     tls_ctx_unref(t->peers);
     tls_ctx_unref(t->clients);
     t->peers = take_ptr(m->peers);
     t->clients = take_ptr(m->clients);
+    take_seal_key(t);
     gather_expiries(t);
     look_at_expiries(t, clock_mono_us());
 }

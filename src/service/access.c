@@ -272,6 +272,24 @@ static void tell_admin(struct service_conn *c, const struct wire_request *q)
     s->ops.admin(s->ops.ctx, c->host, q);
 }
 
+bool service_session_seal(struct service_conn *c, uint64_t client, uint64_t *ret)
+{
+    const struct service_ops *ops = &c->service->ops;
+
+    return ops->role != NULL && ops->role(ops->ctx, c->host) < SERVICE_WRITE && ops->seal != NULL &&
+           ops->seal(ops->ctx, c->host, client, ret);
+}
+
+/* A number in the session of somebody else would be taken for his: his next write would be answered
+ * by what came of ours, and never applied (ACCESS-16). */
+static bool is_own_session(struct service_conn *c, const struct wire_request *q)
+{
+    uint64_t seal;
+
+    return !q->has_session ||
+           (q->has_seal && service_session_seal(c, q->client, &seal) && seal == q->seal);
+}
+
 static __attribute__((noinline)) bool may_in_part(struct service_conn *c,
                                                   const struct wire_request *q,
                                                   enum service_role has, enum service_role needed)
@@ -289,9 +307,13 @@ static __attribute__((noinline)) bool may_in_part(struct service_conn *c,
     }
     if (r.by_prefix && reach == SERVICE_NO_KEY)
         return true;
-    if (r.by_prefix && reach == SERVICE_KEYS && service_grants_cover(grants, r.n, needed, q))
+    if (!r.by_prefix || reach != SERVICE_KEYS || !service_grants_cover(grants, r.n, needed, q)) {
+        refuse(c, q, &r);
+        return false;
+    }
+    if (is_own_session(c, q))
         return true;
-    refuse(c, q, &r);
+    service_refuse_session(c, q);
     return false;
 }
 

@@ -82,6 +82,10 @@ struct service_ops {
      * service_auth_outcome, or -errno: nothing is changed then. *ret is who it is now, in any case.
      * NULL: there are none. */
     int (*auth)(void *ctx, void *conn, struct wire_slice token, struct service_who *ret);
+    /* Of a connection that may write below prefixes alone: what the id of a session that it opens
+     * carries besides the number, so that nobody else uses that one. False: it cannot be had.
+     * NULL: such connections have no sessions. */
+    bool (*seal)(void *ctx, void *conn, uint64_t client, uint64_t *ret);
     /* The output of a connection, NULL when it is dead. One owed reply more, one less (may be
      * NULL). */
     struct buf *(*out)(void *ctx, void *conn);

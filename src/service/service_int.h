@@ -137,6 +137,10 @@ void service_refuse_busy(struct service_conn *c, const struct wire_origin *origi
 /* `malformed`: the field is well-formed JSON with a value that means nothing here. */
 void service_refuse_field(struct service_conn *c, const struct wire_request *q, const char *field,
                           const char *text);
+/* Of a connection that may not write all keys. False: of another one, or there is none. */
+bool service_session_seal(struct service_conn *c, uint64_t client, uint64_t *ret);
+/* `session_expired`: the session that q names is not this connection's. */
+void service_refuse_session(struct service_conn *c, const struct wire_request *q);
 void service_refuse_type(struct service_conn *c, const struct wire_request *q, const char *text);
 /* `precondition_failed` with the index of what was looked at. */
 void service_refuse_condition(struct service_conn *c, const struct wire_origin *origin,

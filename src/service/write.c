@@ -40,17 +40,41 @@ static void reply_client(struct wire_reply *w, uint64_t client)
     wire_reply_str(w, "client", text);
 }
 
-/* Not definite: it was not applied now, and may have been before (SESSION-3). */
-static void reply_session_expired(struct request *req, struct buf *out)
+/* That of a client which may not write all keys is its own (ACCESS-16). */
+static void reply_new_client(struct service_conn *c, struct wire_reply *w, uint64_t client)
 {
-    struct service *s = req->conn->service;
+    char text[24 + SESSION_SEAL_DIGITS];
+    uint64_t seal;
+
+    if (!service_session_seal(c, client, &seal)) {
+        reply_client(w, client);
+        return;
+    }
+    (void)snprintf(text, sizeof(text), "%llu%0*llu", (unsigned long long)client,
+                   SESSION_SEAL_DIGITS, (unsigned long long)seal);
+    wire_reply_str(w, "client", text);
+}
+
+/* Not definite: it was not applied now, and may have been before (SESSION-3). */
+static void reply_session_expired(struct service *s, const struct wire_origin *origin,
+                                  uint64_t client, struct buf *out)
+{
     struct wire_reply w;
 
-    service_begin_error(s, &w, out, &req->origin, WIRE_ERROR_SESSION_EXPIRED, false,
+    service_begin_error(s, &w, out, origin, WIRE_ERROR_SESSION_EXPIRED, false,
                         "no session has this client id, or it has let go of this seq: whether the "
                         "write was applied before is not known; open a new session");
-    reply_client(&w, req->client);
-    service_end(s, &w, &req->origin);
+    reply_client(&w, client);
+    service_end(s, &w, origin);
+}
+
+/* As if there were none: whose it is nobody is told, and nothing is said of what was applied. */
+void service_refuse_session(struct service_conn *c, const struct wire_request *q)
+{
+    struct buf *out = service_out(c);
+
+    if (out != NULL)
+        reply_session_expired(c->service, &q->origin, q->client, out);
 }
 
 static void reply_written(struct request *req, struct buf *out, const struct command_result *result)
@@ -72,7 +96,7 @@ static void reply_written(struct request *req, struct buf *out, const struct com
         reply_no_space(req, out, result);
         return;
     case COMMAND_SESSION_EXPIRED:
-        reply_session_expired(req, out);
+        reply_session_expired(s, &req->origin, req->client, out);
         return;
     case COMMAND_INVALID:
         service_begin_error(s, &w, out, &req->origin, WIRE_ERROR_INTERNAL, true,
@@ -87,7 +111,7 @@ static void reply_written(struct request *req, struct buf *out, const struct com
     if (req->type == WIRE_REQ_DELETE)
         wire_reply_bool(&w, "existed", result->existed);
     if (req->type == WIRE_REQ_OPEN_SESSION)
-        reply_client(&w, result->index);
+        reply_new_client(req->conn, &w, result->index);
     else if (req->verbose)
         wire_reply_u64(&w, "index", result->index);
     service_end(s, &w, &req->origin);

@@ -168,3 +168,9 @@ bool tls_ctx_accepts(const struct tls_ctx *c, const unsigned char secret_id[TLS_
             return true;
     return false;
 }
+
+bool tls_ctx_seal_key(const struct tls_ctx *c, unsigned char ret_key[TLS_SEAL_KEY_BYTES])
+{
+    return c->secrets.n > 0 && c->secrets.of[0].name[0] == '\0' &&
+           tls_secret_seal_key(&c->secrets.of[0], c->cluster, ret_key) == 0;
+}

@@ -116,6 +116,14 @@ int tls_secret_psk(const struct tls_secret *s, enum tls_secret_use use, const ch
     return err_trace(rc);
 }
 
+int tls_secret_seal_key(const struct tls_secret *s, const char *cluster,
+                        unsigned char ret_key[TLS_SEAL_KEY_BYTES])
+{
+    rid_assert(s->name[0] == '\0');
+    return err_trace(
+        derive(s->bytes, s->len, "ridd 1 seal", cluster, "", ret_key, TLS_SEAL_KEY_BYTES));
+}
+
 void tls_secrets_wipe(struct tls_secrets *s)
 {
     OPENSSL_cleanse(s, sizeof(*s));

@@ -59,6 +59,10 @@ int tls_secret_id(const struct tls_secret *s, enum tls_secret_use use, const cha
 int tls_secret_psk(const struct tls_secret *s, enum tls_secret_use use, const char *cluster,
                    const char *name, unsigned char ret_psk[TLS_PSK_BYTES]);
 
+/* A key of a cluster's secret: with it nodes know what one of them has sealed. */
+int tls_secret_seal_key(const struct tls_secret *s, const char *cluster,
+                        unsigned char ret_key[TLS_SEAL_KEY_BYTES]);
+
 /* ---- tokens ---- */
 
 /* 256 random bits as text, and what is kept of it: the SHA-256 of that text in hexadecimal. */

@@ -61,6 +61,9 @@ unsigned tls_ctx_expiries(const struct tls_ctx *c, struct tls_expiry ret[TLS_EXP
 /* The secret that this id tells of is still accepted. */
 bool tls_ctx_accepts(const struct tls_ctx *c, const unsigned char secret_id[TLS_SECRET_ID_BYTES]);
 
+/* The key of seals, of the first secret. False: it has none. */
+bool tls_ctx_seal_key(const struct tls_ctx *c, unsigned char ret_key[TLS_SEAL_KEY_BYTES]);
+
 /* ---- who is on the other side ---- */
 
 enum tls_identity_kind { TLS_NOBODY, TLS_SECRET, TLS_CERTIFICATE };

@@ -148,6 +148,8 @@ struct wire_request {
     bool cost;             /* compare */
     bool has_session;      /* write, cas, delete */
     uint64_t client;
+    bool has_seal; /* behind the number of the session (ACCESS-16) */
+    uint64_t seal;
     uint64_t seq;
     uint64_t first;            /* 1 when absent; not above seq */
     struct wire_slice to;      /* transfer_leader: node name; absent: any */

@@ -165,13 +165,10 @@ static int take_cas(struct wire_decoder *d, const json_t *body, struct wire_requ
 
 /* ---- sessions ---- */
 
-/* Decimal, without sign or leading zero, from 1: one number has one spelling. */
-static bool parse_client(const char *s, size_t len, uint64_t *ret)
+static bool parse_digits(const char *s, size_t len, uint64_t *ret)
 {
     uint64_t v = 0;
 
-    if (len == 0 || s[0] == '0')
-        return false;
     for (size_t i = 0; i < len; i++) {
         if (s[i] < '0' || s[i] > '9' || __builtin_mul_overflow(v, 10, &v) ||
             __builtin_add_overflow(v, (uint64_t)(s[i] - '0'), &v))
@@ -179,6 +176,19 @@ static bool parse_client(const char *s, size_t len, uint64_t *ret)
     }
     *ret = v;
     return true;
+}
+
+/* Decimal, without sign or leading zero, from 1: one number has one spelling. And a seal, perhaps,
+ * of which no digit is left away. */
+static bool parse_client(const char *s, size_t len, struct wire_request *ret)
+{
+    ret->has_seal = len > SESSION_SEAL_DIGITS;
+    if (ret->has_seal) {
+        len -= SESSION_SEAL_DIGITS;
+        if (!parse_digits(s + len, SESSION_SEAL_DIGITS, &ret->seal))
+            return false;
+    }
+    return len > 0 && s[0] != '0' && parse_digits(s, len, &ret->client);
 }
 
 static int take_session(struct wire_decoder *d, const json_t *body, struct wire_request *ret)
@@ -192,7 +202,7 @@ static int take_session(struct wire_decoder *d, const json_t *body, struct wire_
     if (client == NULL || seq == NULL)
         return refuse_missing(d, client == NULL ? "client" : "seq");
     if (!json_is_string(client) ||
-        !parse_client(json_string_value(client), json_string_length(client), &ret->client))
+        !parse_client(json_string_value(client), json_string_length(client), ret))
         return wire_refuse(d, WIRE_ERROR_MALFORMED, "client", 0,
                            "'client' must be an id given by open_session, a decimal string");
     ret->has_session = true;

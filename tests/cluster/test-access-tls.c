@@ -263,11 +263,64 @@ CASE(access_tls__a_secret_that_is_taken_away)
     cluster_free(w.c);
 }
 
+/* The id of a new session. */
+static void open_session(struct tls_client *cl, char *ret, size_t size)
+{
+    const char *got = ask(cl, "{\"type\":\"open_session\"}");
+    const char *id = strstr(got, "\"client\":\"");
+
+    if (id == NULL)
+        harness_fail("no session: %s", got);
+    id += strlen("\"client\":\"");
+    (void)snprintf(ret, size, "%.*s", (int)strcspn(id, "\""), id);
+}
+
+static void expect_in(struct tls_client *cl, const char *session, const char *key, unsigned seq,
+                      const char *part)
+{
+    char line[300];
+
+    (void)snprintf(line, sizeof(line),
+                   "{\"type\":\"write\",\"key\":\"%s\",\"value\":%u,\"client\":\"%s\",\"seq\":%u}",
+                   key, seq, session, seq);
+    expect(cl, line, part);
+}
+
+/* Nobody takes a number in the session of somebody else, whose next write would be answered and not
+ * applied (ACCESS-16). */
+CASE(access_tls__a_session_is_its_clients_own)
+{
+    struct tls_client *app1;
+    struct tls_client *app2;
+    char session[64];
+    char number[64];
+    struct world w;
+
+    up_with(&w, "app1 = write secret app1 prefix a1/\napp2 = write secret app2 prefix a2/\n");
+    app1 = open_as(&w, "app1");
+    app2 = open_as(&w, "app2");
+    open_session(app1, session, sizeof(session));
+    (void)snprintf(number, sizeof(number), "%.*s", (int)strlen(session) - 20, session);
+    expect_in(app1, session, "a1/x", 1, "\"write_ok\"");
+    expect_in(app2, session, "a2/x", 2, "\"session_expired\"");
+    expect_in(app2, number, "a2/x", 2, "\"session_expired\"");
+    tls_close(app1);
+    app1 = open_as(&w, "app1"); /* its own, whichever connection it has */
+    expect_in(app1, session, "a1/x", 2, "\"write_ok\"");
+    expect(app1, "{\"type\":\"read_index\",\"key\":\"a1/x\"}", "\"value\":2");
+    open_session(app2, session, sizeof(session));
+    expect_in(app2, session, "a2/x", 1, "\"write_ok\"");
+    tls_close(app1);
+    tls_close(app2);
+    cluster_free(w.c);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         HARNESS_TEST(access_tls__by_secret),
         HARNESS_TEST(access_tls__by_token),
+        HARNESS_TEST(access_tls__a_session_is_its_clients_own),
         HARNESS_TEST(access_tls__a_secret_that_is_taken_away),
     };
 

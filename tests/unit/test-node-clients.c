@@ -396,6 +396,58 @@ static void clients__what_admins_do(void **state)
     free(n);
 }
 
+static uint64_t seal_of(const struct node *n, struct client_conn *c, unsigned char key_byte,
+                        uint64_t client)
+{
+    unsigned char key[16];
+    uint64_t seal = 0;
+
+    memset(key, key_byte, sizeof(key));
+    assert_true(node_seal(n, c, key, client, &seal));
+    return seal;
+}
+
+/* ACCESS-16: of one client, one session and one cluster; the same whenever the client comes again,
+ * and to whichever node. */
+static void clients__a_seal_is_of_one_client(void **state)
+{
+    struct client_conn plain = {0};
+    struct client_conn bob = {.is_local = true, .peer = {.uid = 1000, .gid = 1000, .pid = 42}};
+    struct client_conn eve = {.is_local = true, .peer = {.uid = 100, .gid = 1000, .pid = 42}};
+    struct client_conn cert = tls_conn(TLS_CERTIFICATE, "app1");
+    struct client_conn other = tls_conn(TLS_CERTIFICATE, "app1.x");
+    struct client_conn secret = tls_conn(TLS_SECRET, "app1");
+    struct client_conn bare = tls_conn(TLS_NOBODY, "");
+    struct client_conn with_token = tls_conn(TLS_CERTIFICATE, "app1");
+    struct client_conn *const all[] = {&plain, &bob, &eve, &cert, &other, &secret, &with_token};
+    const unsigned n_all = sizeof(all) / sizeof(all[0]);
+    char hash[65];
+    char access[200];
+    uint64_t seals[7];
+    struct node *n;
+
+    (void)state;
+    hash_text(TOKEN, hash);
+    (void)snprintf(access, sizeof(access), "ci = write token %s prefix ci/\n", hash);
+    n = node_with(access);
+    assert_int_equal(show(n, &with_token, TOKEN, "certificate app1, token ci", SERVICE_WRITE), 0);
+    for (unsigned i = 0; i < n_all; i++) {
+        seals[i] = seal_of(n, all[i], 1, 4711);
+        for (unsigned k = 0; k < i; k++)
+            assert_true(seals[i] != seals[k]);
+        assert_true(seals[i] != seal_of(n, all[i], 1, 4712));
+        assert_true(seals[i] != seal_of(n, all[i], 2, 4711));
+    }
+    assert_true(seal_of(n, &bare, 1, 4711) == seals[0]); /* nobody is nobody */
+    bob.peer.pid = 43;
+    take(n, "x = read any\n");
+    for (unsigned i = 0; i + 1 < n_all; i++)
+        assert_true(seal_of(n, all[i], 1, 4711) == seals[i]);
+    /* A token that is taken away is nobody's. */
+    assert_true(seal_of(n, &with_token, 1, 4711) == seals[3]);
+    free(n);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -406,6 +458,7 @@ int main(void)
         cmocka_unit_test(clients__the_last_good_token),
         cmocka_unit_test(clients__denials_are_counted_and_told),
         cmocka_unit_test(clients__what_admins_do),
+        cmocka_unit_test(clients__a_seal_is_of_one_client),
     };
 
     return cmocka_run_group_tests_name("node-clients", tests, NULL, NULL);

@@ -17,6 +17,7 @@ static unsigned n_denied;
 static unsigned n_told;
 static int auth_outcome;
 static char auth_token[256];
+static uint64_t seal_of_client;
 
 static enum service_role the_role(void *ctx, void *conn)
 {
@@ -61,6 +62,14 @@ static int the_auth(void *ctx, void *conn, struct wire_slice token, struct servi
     return auth_outcome;
 }
 
+static bool the_seal(void *ctx, void *conn, uint64_t client, uint64_t *ret)
+{
+    (void)ctx;
+    (void)conn;
+    *ret = client + seal_of_client;
+    return seal_of_client != 0;
+}
+
 static void begin(struct host *h, struct conn *c)
 {
     struct service_ops *ops;
@@ -72,6 +81,7 @@ static void begin(struct host *h, struct conn *c)
     ops->denied = the_denial;
     ops->admin = the_admin;
     ops->auth = the_auth;
+    ops->seal = the_seal;
     conn_open(c, h, 0);
     role_for_all = SERVICE_NONE;
     n_grants = 0;
@@ -280,8 +290,9 @@ static void access__a_scan_lies_within_a_prefix(void **state)
         {",\"start\":\"app1/x\",\"end\":\"app2\"", false},
         {",\"start\":\"app1\",\"end\":\"app1/z\"", false},
         {",\"start\":\"app1.\",\"end\":\"app1/z\"", false},
-        {",\"start\":\"app1.\",\"end\":\"app1/z\",\"after\":\"app1/a\"", true}, /* it goes on there */
-        {",\"start\":\"app1/z\",\"end\":\"app1/a\"", true},                     /* nothing is in it */
+        {",\"start\":\"app1.\",\"end\":\"app1/z\",\"after\":\"app1/a\"",
+         true},                                             /* it goes on there */
+        {",\"start\":\"app1/z\",\"end\":\"app1/a\"", true}, /* nothing is in it */
         {",\"start\":\"app1/a\",\"end\":\"a\"", false},
         {",\"start\":\"app1/a\"", false},
         {",\"start\":\"\",\"end\":\"\"", false},
@@ -338,6 +349,83 @@ static void access__grants_add_up(void **state)
     assert_false(may(&c, "{\"type\":\"snapshot\"}"));
     assert_true(may(&c, "{\"type\":\"delete\",\"key\":\"a/1\"}"));
     assert_int_equal(n_told, 0);
+    end(&h, &c);
+}
+
+/* ACCESS-16: who may not write all keys has no session but its own, by which alone its seal is. */
+static void access__a_session_is_its_clients_own(void **state)
+{
+    static const struct {
+        const char *client;
+        bool is_own;
+    } ids[] = {
+        {"4711", false},                     /* the number alone */
+        {"471100000000000000005711", true},  /* and the seal, 1000 above it */
+        {"471200000000000000005712", true},  /* likewise */
+        {"471200000000000000005711", false}, /* of another number */
+        {"47110000000000000005711", false},  /* a digit is missing: number 471 */
+        {"47111234", false},
+    };
+    struct host h;
+    struct conn c;
+    char line[256];
+
+    (void)state;
+    begin(&h, &c);
+    grant(SERVICE_WRITE, "app1/");
+    seal_of_client = 1000;
+    for (unsigned i = 0; i < 2 * (unsigned)(sizeof(ids) / sizeof(ids[0])); i++) {
+        const char *id = ids[i / 2].client;
+        const bool writes_all = i % 2 != 0;
+        cleanup_free char *got = NULL;
+        struct service *s = c.sc->service;
+
+        role_for_all = writes_all ? SERVICE_WRITE : SERVICE_READ;
+        (void)snprintf(line, sizeof(line),
+                       "{\"type\":\"delete\",\"key\":\"app1/x\",\"client\":\"%s\",\"seq\":1}", id);
+        if (wire_request_decode(s->decoder, line, strlen(line), &s->request, &s->refused) != 0)
+            fail_msg("%s: %s", line, s->refused.text);
+        if (service_may(c.sc, &s->request) != (writes_all || ids[i / 2].is_own))
+            fail_msg("%s", line);
+        got = take(&c);
+        assert_int_equal(got != NULL, !writes_all && !ids[i / 2].is_own);
+        if (got != NULL) /* not definite: a try before may have been applied */
+            assert_non_null(strstr(got, "\"error\":\"session_expired\",\"definite\":false"));
+    }
+    end(&h, &c);
+}
+
+/* ACCESS-16: a session that is opened is given with its seal to who needs one, and to nobody else. */
+static void access__a_session_is_given_with_its_seal(void **state)
+{
+    static const struct {
+        enum service_role role;
+        uint64_t seal;
+        const char *client;
+    } opened[] = {
+        {SERVICE_READ, 1000, "\"client\":\"300000000000000001003\"}"},
+        {SERVICE_NONE, UINT64_MAX - 4, "\"client\":\"418446744073709551615\"}"},
+        {SERVICE_WRITE, 1000, "\"client\":\"5\"}"},
+        {SERVICE_NONE, 0, "\"client\":\"6\"}"}, /* there is none: it is of no use */
+    };
+    struct host h;
+    struct conn c;
+
+    (void)state;
+    begin(&h, &c);
+    assert_int_equal(fx_elect(&h.fx), 0);
+    grant(SERVICE_WRITE, "app1/");
+    for (size_t i = 0; i < sizeof(opened) / sizeof(opened[0]); i++) {
+        cleanup_free char *got = NULL;
+
+        role_for_all = opened[i].role;
+        seal_of_client = opened[i].seal;
+        say(&c, "{\"type\":\"open_session\",\"msg_id\":1}");
+        settle(&h);
+        got = take(&c);
+        if (got == NULL || strstr(got, opened[i].client) == NULL)
+            fail_msg("%zu: %s", i, got != NULL ? got : "nothing");
+    }
     end(&h, &c);
 }
 
@@ -461,14 +549,17 @@ static void access__tokens(void **state)
 
     (void)state;
     begin(&h, &c); /* it has no role at all */
-    expect_auth(&c, 0,
-                "{\"type\":\"auth_ok\",\"in_reply_to\":4,\"identity\":\"token ci\",\"role\":\"write\"}");
+    expect_auth(
+        &c, 0,
+        "{\"type\":\"auth_ok\",\"in_reply_to\":4,\"identity\":\"token ci\",\"role\":\"write\"}");
     expect_auth(&c, SERVICE_AUTH_WRONG,
                 "\"code\":14,\"text\":\"this token is not one that [access] knows; see "
                 "ridd.conf(5)\",\"error\":\"denied\",\"definite\":true,\"role\":\"none\","
                 "\"identity\":\"token ci\"}");
-    expect_auth(&c, SERVICE_AUTH_PLAIN, "\"text\":\"a token goes over TLS only, and this connection");
-    expect_auth(&c, SERVICE_AUTH_LOCAL, "\"text\":\"a token goes over TLS only: on the local socket");
+    expect_auth(&c, SERVICE_AUTH_PLAIN,
+                "\"text\":\"a token goes over TLS only, and this connection");
+    expect_auth(&c, SERVICE_AUTH_LOCAL,
+                "\"text\":\"a token goes over TLS only: on the local socket");
     expect_auth(&c, -ENOMEM, "\"error\":\"busy\",\"definite\":true,");
     assert_int_equal(n_denied, 0); /* the host counts these by itself */
     h.services[0]->ops.auth = NULL;
@@ -491,6 +582,8 @@ int main(void)
         cmocka_unit_test(access__roles_by_types_by_prefixes),
         cmocka_unit_test(access__a_scan_lies_within_a_prefix),
         cmocka_unit_test(access__grants_add_up),
+        cmocka_unit_test(access__a_session_is_its_clients_own),
+        cmocka_unit_test(access__a_session_is_given_with_its_seal),
         cmocka_unit_test(access__a_denial_says_why),
         cmocka_unit_test(access__what_admins_do_is_told),
         cmocka_unit_test(access__tokens),
