@@ -136,6 +136,10 @@
     X("lease_lost", "info", \
       "This leader has no lease any more; why= says why. Reads ask a quorum.", \
       "Nothing; if it stays so, 'ridctl status' has a line about the lease.") \
+    X("clients_unasked", "warning", \
+      "Whoever reaches an address of this node may do everything; why= says which one, and what" \
+      " is missing.", \
+      "See SECURITY.md; or [security] insecure = yes, if the network is trusted.") \
     X("lease_unwise", "warning", \
       "lease_ms in ridd.conf serves badly; why= says why.", \
       "Change lease_ms, then 'systemctl reload ridd@NAME' on each node.") \

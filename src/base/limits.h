@@ -1109,6 +1109,8 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 /* A day; so often that is looked at. */
 #define TLS_DAY_S          86400
 #define TLS_EXPIRY_LOOK_US (UINT64_C(1000000) * TLS_DAY_S)
+/* A sentence with an address. */
+#define CONF_OPEN_WARNING_BYTES (ADDRESS_BYTES_MAX + 200u)
 /* Lines of [access] that name somebody, bytes of whom they name and of a prefix of keys. */
 #define CONF_GRANTS_MAX          64u
 #define CONF_GRANT_WHO_BYTES_MAX 127u

@@ -179,6 +179,9 @@ unsigned conf_differences(const struct conf *a, const struct conf *b, bool reloa
                           size_t size);
 /* What is allowed of lease_ms and serves badly. False: nothing. */
 bool conf_lease_warning(const struct conf *c, char *ret_text, size_t size);
+/* Whoever reaches an address beyond this host may do everything, and nobody has written that it is
+ * meant. Of this node, or of all where there is no self. False: not so. */
+bool conf_open_warning(const struct conf *c, char *ret_text, size_t size);
 /* Whether both describe one cluster, whatever its addresses. */
 bool conf_same_founders(const struct conf *a, const struct conf *b);
 /* Where this node answers HTTP: on its line of [peers], or else [http] address; "": nowhere. Needs

@@ -164,6 +164,36 @@ static void check_addresses(struct reading *rd)
                      c->listen[i].addr);
 }
 
+static const char *open_address(const struct conf *c)
+{
+    for (unsigned i = 0; i < c->n_peers; i++) {
+        const struct conf_peer *p = &c->peers[i];
+
+        if ((c->self == NULL || c->self == p) && !conf_address_is_loopback(p->client_addr))
+            return p->client_addr;
+    }
+    for (unsigned i = 0; i < c->n_listen; i++)
+        if (!conf_address_is_loopback(c->listen[i].addr))
+            return c->listen[i].addr;
+    return NULL;
+}
+
+/* No mistake: the network may be one that is trusted. But links that are safe do not say so, nor
+ * peers of one host, nor lines of [access] that are of the local socket (CONF-5). */
+bool conf_open_warning(const struct conf *c, char *ret_text, size_t size)
+{
+    const char *addr = !conf_asks_who(c) && !c->security.insecure ? open_address(c) : NULL;
+
+    if (addr == NULL)
+        return false;
+    (void)snprintf(
+        ret_text, size,
+        "whoever reaches %s may do everything, and is asked nothing: give secret_file or "
+        "client_cert in [security], or in [access] who may come by TCP",
+        addr);
+    return true;
+}
+
 void conf_finish_security(struct reading *rd)
 {
     /* Of what was not understood nobody knows what it says. */

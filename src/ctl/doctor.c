@@ -75,6 +75,8 @@ static void look_at_conf(struct doctor *d)
                 d->conf.cluster_name, d->conf.n_peers);
     if (conf_lease_warning(&d->conf, text, sizeof(text)))
         finding_add(d->f, FINDING_WARN, "config", d->path, "man 5 ridd.conf", "%s", text);
+    if (conf_open_warning(&d->conf, text, sizeof(text)))
+        finding_add(d->f, FINDING_WARN, "config", d->path, "man 5 ridd.conf, ACCESS", "%s", text);
     if (d->conf.n_peers % 2 == 0)
         finding_add(d->f, FINDING_NOTE, "config", d->path, NULL,
                     "%u nodes survive no more failures than %u", d->conf.n_peers,

@@ -114,7 +114,7 @@ static void warn_unknown(const struct conf *conf)
 
 int node_check(const struct conf *conf)
 {
-    char warning[256];
+    char warning[CONF_OPEN_WARNING_BYTES];
 
     const bool has_doubles = find_doubles(conf) > 0;
 
@@ -126,6 +126,8 @@ int node_check(const struct conf *conf)
         printf("ridd: %u nodes survive the loss of no more than %u do: take an odd number\n",
                conf->n_peers, conf->n_peers - 1);
     if (conf_lease_warning(conf, warning, sizeof(warning)))
+        printf("ridd: %s\n", warning);
+    if (conf_open_warning(conf, warning, sizeof(warning)))
         printf("ridd: %s\n", warning);
     warn_unknown(conf);
     return 0;

@@ -643,6 +643,7 @@ static int start(struct node *n)
         return rc;
     node_warn_disks(n);
     node_warn_lease(n->conf);
+    node_warn_open(n->conf);
     node_compare_members(n);
     rc = open_loop(n);
     if (rc != 0) {

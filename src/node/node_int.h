@@ -312,6 +312,7 @@ bool node_same_cluster(const struct node *n, const struct conf *fresh);
 void node_on_reload(evutil_socket_t fd, short what, void *arg);
 /* What is allowed and unwise in the length of leases. */
 void node_warn_lease(const struct conf *conf);
+void node_warn_open(const struct conf *conf);
 
 /* admit_local.c: what [access] says is in force, and the local socket is open, if the file names
  * one; 0 or -errno with err_text(). */

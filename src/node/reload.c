@@ -19,6 +19,14 @@ void node_warn_lease(const struct conf *conf)
         log_event(LOG_WARNING, "lease_unwise", "why='%s' action=none", why);
 }
 
+void node_warn_open(const struct conf *conf)
+{
+    char why[CONF_OPEN_WARNING_BYTES];
+
+    if (conf_open_warning(conf, why, sizeof(why)))
+        log_event(LOG_WARNING, "clients_unasked", "why='%s' action=none", why);
+}
+
 /* By name, both what is taken and what is not, in one line of the log and in STATUS=: a file that
  * was half obeyed must not look as if it was in force (IDENTITY-9). */
 static void say_taken(struct node *n, const struct conf *fresh)
@@ -97,6 +105,7 @@ static void take(struct node *n, struct conf *fresh)
         engine_set_lease(n->engine, fresh->lease_us);
     engine_set_fast_failover(n->engine, fresh->fast_failover != 0);
     node_warn_lease(fresh);
+    node_warn_open(fresh);
     engine_set_quota(n->engine, fresh->map_size_bytes);
     node_snapshots_conf(fresh, &snapshots);
     engine_set_snapshots(n->engine, &snapshots);

@@ -81,8 +81,10 @@ static bool say_end(const struct tls_expiry *e, char *ret, size_t size)
 
 void node_tls_warnings(const struct node *n, struct wire_reply *w)
 {
-    char text[256];
+    char text[CONF_OPEN_WARNING_BYTES];
 
+    if (conf_open_warning(node_conf(n), text, sizeof(text)))
+        wire_reply_str(w, NULL, text);
     for (unsigned i = 0; i < n->tls.n_expiries; i++)
         if (say_end(&n->tls.expiries[i], text, sizeof(text)))
             wire_reply_str(w, NULL, text);

@@ -1166,6 +1166,59 @@ static void conf__a_lease_may_be_unwise(void **state)
     }
 }
 
+/* CONF-5: links that are safe, or of one host, say nothing of clients. */
+static void conf__everybody_may_do_everything(void **state)
+{
+    static const struct {
+        const char *client;
+        const char *more;
+        bool with_self;
+        const char *addr; /* NULL: no warning */
+    } rows[] = {
+        {"127.0.0.1:7400", "", true, NULL},
+        {"10.0.0.1:7400", "", true, "10.0.0.1:7400"},
+        {"10.0.0.1:7400", "[access]\nalice = admin user alice\nunix_write = group staff\n", true,
+         "10.0.0.1:7400"},
+        {"10.0.0.1:7400", "[access]\nall = read any\n", true, NULL},
+        {"10.0.0.1:7400", "[security]\npeer_cert = /a\npeer_key = /b\npeer_ca = /c\n", true,
+         "10.0.0.1:7400"},
+        {"10.0.0.1:7400", "[security]\nsecret_file = /a\n", true, NULL},
+        {"tcp://10.0.0.1:7400", "[security]\nsecret_file = /a\n", true,
+         NULL}, /* asked, all the same */
+        {"10.0.0.1:7400", "[security]\ninsecure = yes\n", true, NULL},
+        {"127.0.0.1:7400", "[node]\nlisten = 0.0.0.0:7401\n", true, "0.0.0.0:7401"},
+        {"127.0.0.1:7400\nn2 = 127.0.0.1:7001 10.0.0.2:7400", "", true, NULL},
+        {"127.0.0.1:7400\nn2 = 127.0.0.1:7001 10.0.0.2:7400", "", false, "10.0.0.2:7400"},
+    };
+    static struct conf c;
+    struct conf_problems ps;
+    char file[600];
+    char text[CONF_OPEN_WARNING_BYTES];
+    char reaches[100];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const bool listens = strncmp(rows[i].more, "[node]", 6) == 0;
+
+        (void)snprintf(file, sizeof(file),
+                       "[cluster]\nname = c\n[peers]\nn1 = 127.0.0.1:7000 %s\n%s%s"
+                       "data_dir = /d\n",
+                       rows[i].client, listens ? "" : rows[i].more,
+                       listens ? rows[i].more : "[node]\n");
+        if (conf_parse("f", file, strlen(file), rows[i].with_self ? "n1" : NULL, rows[i].with_self,
+                       &c, &ps) != 0)
+            fail_msg("%zu: %s", i, ps.list[0].text);
+        conf_problems_done(&ps);
+        assert_int_equal(conf_open_warning(&c, text, sizeof(text)), rows[i].addr != NULL);
+        if (rows[i].addr == NULL)
+            continue;
+        (void)snprintf(reaches, sizeof(reaches), "whoever reaches %s may do everything, and",
+                       rows[i].addr);
+        if (strncmp(text, reaches, strlen(reaches)) != 0)
+            fail_msg("%zu: %s", i, text);
+    }
+}
+
 /* ---- addresses ---- */
 
 static void conf__split_address(void **state)
@@ -1688,6 +1741,7 @@ int main(void)
         cmocka_unit_test(conf__lines_that_grow_are_refused),
         cmocka_unit_test(conf__differences_of_security),
         cmocka_unit_test(conf__a_lease_may_be_unwise),
+        cmocka_unit_test(conf__everybody_may_do_everything),
         cmocka_unit_test(conf__split_address),
         cmocka_unit_test(conf__founding_id_is_name_and_names_of_founders),
         cmocka_unit_test(conf__first_id_is_name_and_peer_addresses),
