@@ -316,6 +316,7 @@ struct secure {
     struct tls_ctx *ctx; /* owned; NULL: no TLS */
     char *server_name;   /* owned; NULL: the host of the endpoint */
     char *token;         /* owned: as JSON, with its quotes; NULL: none */
+    bool has_cert;
 };
 void secure_done(struct secure *s);
 
@@ -327,7 +328,7 @@ enum conn_state {
     CONN_LOOKUP = 1,
     CONN_DIALING = 2,
     CONN_SHAKING = 3, /* the handshake of TLS */
-    CONN_PROVING = 4, /* the token was sent, and is not answered */
+    CONN_PROVING = 4, /* what proves who asks was sent, and is not answered */
     CONN_OPEN = 5,
 };
 
@@ -351,8 +352,9 @@ struct conn {
 
     bool wants_tls;         /* said when it was dialled */
     struct tls_stream *tls; /* owned; NULL: none */
-    uint64_t proof_id;      /* msg_id of the token */
-    struct list unread;     /* client->unread: the stream holds bytes that epoll knows nothing of */
+    uint64_t proof_id;      /* msg_id of the token, or of the ping in its place */
+    bool proof_is_ping;
+    struct list unread; /* client->unread: the stream holds bytes that epoll knows nothing of */
 
     struct list queue;     /* requests to be written */
     struct list sent;      /* unanswered, oldest first */

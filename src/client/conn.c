@@ -386,9 +386,12 @@ static struct request *request_of(const struct conn *conn, const struct reply_li
  * request has happened (TLS-33). */
 static void on_proof(struct conn *conn, const struct reply_line *l, uint64_t now_us)
 {
-    if (l->is_error) {
+    const bool is_answer = l->has_id && l->id == conn->proof_id;
+
+    /* To a ping any answer will do: it came from behind the handshake. */
+    if (l->is_error && !(is_answer && conn->proof_is_ping)) {
         take_refusal(conn, l, now_us);
-    } else if (l->has_id && l->id == conn->proof_id) {
+    } else if (is_answer) {
         conn_is_open(conn, now_us);
     } else {
         conn_fail(conn, CONN_GARBAGE, "an answer to nothing that it was asked", now_us);
@@ -485,12 +488,20 @@ static ssize_t receive_some(struct conn *conn, void *p, size_t room)
 
 static void receive_failed(struct conn *conn, ssize_t n, int error, uint64_t now_us)
 {
+    const bool of_tls = n < 0 && error == EPROTO && conn->tls != NULL;
+    char why[RIDD_TEXT_SIZE];
+
     if (n < 0 && (error == EAGAIN || error == EWOULDBLOCK))
         return;
-    if (n < 0 && error == EPROTO && conn->tls != NULL)
+    if (conn->state == CONN_PROVING) { /* nobody's request was sent */
+        (void)snprintf(why, sizeof(why), "no TLS with %s: %s", conn->to.text,
+                       of_tls ? tls_stream_why(conn->tls) : "it closed the connection");
+        conn_fail(conn, CONN_UNREACHABLE, why, now_us);
+    } else if (of_tls) {
         conn_fail(conn, CONN_BROKEN, tls_stream_why(conn->tls), now_us);
-    else
+    } else {
         conn_fail(conn, CONN_ENDED, "it closed the connection", now_us);
+    }
 }
 
 static bool has_unread(const struct conn *conn)

@@ -38,8 +38,8 @@ void dial_describe(const struct conn *conn, int error, char *ret, size_t size)
         return;
     }
     if (conn->state == CONN_PROVING) {
-        (void)snprintf(ret, size, "%s did not say in time whether it takes the token",
-                       conn->to.text);
+        (void)snprintf(ret, size, "%s did not say in time whether it takes %s", conn->to.text,
+                       conn->proof_is_ping ? "the certificate" : "the token");
         return;
     }
     if (first >= 'A' && first <= 'Z')

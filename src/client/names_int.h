@@ -137,6 +137,7 @@
 #define tls_ctx_new              ridd_private_tls_ctx_new
 #define tls_ctx_ref              ridd_private_tls_ctx_ref
 #define tls_ctx_unref            ridd_private_tls_ctx_unref
+#define tls_cut_off              ridd_private_tls_cut_off
 #define tls_ended_well           ridd_private_tls_ended_well
 #define tls_file_path            ridd_private_tls_file_path
 #define tls_identity_has         ridd_private_tls_identity_has

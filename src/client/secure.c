@@ -174,6 +174,7 @@ static enum ridd_status take(const struct ridd_tls *tls, struct secure *s, struc
     if (proves && !checks)
         return invalid(why, "a certificate alone does not tell who the server is: give ca_file or "
                             "secret_file");
+    s->has_cert = proves;
     if (is_given(tls->server_name)) {
         s->server_name = strdup(tls->server_name);
         if (s->server_name == NULL)
@@ -188,7 +189,7 @@ enum ridd_status ridd_set_tls(struct ridd *client, const struct ridd_tls *tls, c
                               size_t size)
 {
     struct ridd_tls nothing;
-    struct secure fresh = {NULL, NULL, NULL};
+    struct secure fresh = {NULL, NULL, NULL, false};
     char words[RIDD_TEXT_SIZE] = "";
     struct why why = {words, sizeof(words)};
     enum ridd_status status;

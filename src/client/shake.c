@@ -59,15 +59,22 @@ static void fail(struct conn *conn, int rc, uint64_t now_us)
 
 /* ---- who we are ---- */
 
-static int write_token(struct conn *conn)
+/* The token; or, behind a certificate, anything that is answered. */
+static int write_proof(struct conn *conn)
 {
     struct ridd *c = conn->client;
     const size_t before = conn->out.len;
-    int rc = buf_add_str(&conn->out, "{\"type\":\"auth\",\"token\":");
+    int rc;
 
     conn->proof_id = c->next_msg_id++;
-    if (rc == 0)
-        rc = buf_add_str(&conn->out, c->secure.token);
+    conn->proof_is_ping = c->secure.token == NULL;
+    if (conn->proof_is_ping) {
+        rc = buf_add_str(&conn->out, "{\"type\":\"ping\"");
+    } else {
+        rc = buf_add_str(&conn->out, "{\"type\":\"auth\",\"token\":");
+        if (rc == 0)
+            rc = buf_add_str(&conn->out, c->secure.token);
+    }
     if (rc == 0)
         rc = buf_add_format(&conn->out, ",\"msg_id\":%llu}\n", (unsigned long long)conn->proof_id);
     conn->line_bytes += conn->out.len - before;
@@ -75,15 +82,17 @@ static int write_token(struct conn *conn)
     return rc;
 }
 
+/* A server judges our certificate behind our last word of the handshake: that it has accepted it is
+ * seen by the first thing that it says. */
 static void shaken(struct conn *conn, uint64_t now_us)
 {
-    if (conn->client->secure.token == NULL) {
+    if (conn->client->secure.token == NULL && !conn->client->secure.has_cert) {
         conn_is_open(conn, now_us);
         return;
     }
     conn->state = CONN_PROVING;
     conn->wants_flush = true;
-    if (write_token(conn) != 0)
+    if (write_proof(conn) != 0)
         conn_fail(conn, CONN_MEMORY, "out of memory", now_us);
 }
 

@@ -100,7 +100,8 @@ static void expect_refused(struct ridd *c, enum ridd_status status, const char *
     ridd_reply_free(r);
 }
 
-static const struct fake_step good[] = {{"\"read_index\"", FAKE_REPLY, READ_OK, 0},
+static const struct fake_step good[] = {{"\"ping\"", FAKE_REPLY, PONG, 0},
+                                        {"\"read_index\"", FAKE_REPLY, READ_OK, 0},
                                         {"\"write\"", FAKE_REPLY, WRITE_OK, 0},
                                         {"\"auth\"", FAKE_REPLY, AUTH_OK, 0}};
 
@@ -580,6 +581,32 @@ static void client_tls__a_token_that_is_not_answered_ends_in_time(void **state)
     fake_stop(s);
 }
 
+/* A server says what it thinks of a client's certificate behind the handshake. Nothing of a request is
+ * sent before, and what a server that takes it says of a ping is no matter (TLS-33). */
+static void client_tls__a_certificate_is_taken_before_anything_is_sent(void **state)
+{
+    static const struct fake_step denies_pings[] = {
+        {"\"ping\"", FAKE_REPLY, ERROR("denied", 1016, true), 0},
+        {"\"read_index\"", FAKE_REPLY, READ_OK, 0}};
+    const struct fake_transport t = fake_tls(by_certificate);
+    const struct ridd_tls refused = {
+        .ca_file = path("ca.pem"), .cert_file = path("other.pem"), .key_file = path("other.key")};
+    const struct ridd_tls taken = {
+        .ca_file = path("ca.pem"), .cert_file = path("client.pem"), .key_file = path("client.key")};
+    struct fake_server *s = start_tls(STEPS(denies_pings), &t);
+    struct ridd *c = open_at("tls://", s, &refused);
+
+    (void)state;
+    expect_refused(c, RIDD_UNREACHABLE, "no TLS with"); /* its last word may be lost */
+    assert_int_equal(fake_count(s, NULL), 0);
+    ridd_close(c);
+    c = open_at("tls://", s, &taken);
+    expect_read(c);
+    assert_int_equal(fake_count(s, "\"ping\""), 1);
+    ridd_close(c);
+    fake_stop(s);
+}
+
 /* TLS-31 */
 static void client_tls__a_token_is_not_said_without_tls(void **state)
 {
@@ -726,6 +753,7 @@ int main(void)
         cmocka_unit_test(client_tls__a_token_comes_before_anything_else),
         cmocka_unit_test(client_tls__a_token_that_is_denied_is_what_requests_report),
         cmocka_unit_test(client_tls__a_token_that_is_not_answered_ends_in_time),
+        cmocka_unit_test(client_tls__a_certificate_is_taken_before_anything_is_sent),
         cmocka_unit_test(client_tls__a_token_is_not_said_without_tls),
         cmocka_unit_test(client_tls__a_token_is_read_of_a_file),
         cmocka_unit_test(client_tls__a_hint_is_dialled_as_who_gave_it),

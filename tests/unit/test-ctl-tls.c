@@ -23,6 +23,7 @@ static const struct fake_step steps[] = {
      0},
     {"\"status\"", FAKE_REPLY,
      "{\"type\":\"status_ok\",\"in_reply_to\":%ID,\"node\":\"n1\",\"cluster\":\"here\"}", 0},
+    {"\"ping\"", FAKE_REPLY, "{\"type\":\"pong\",\"in_reply_to\":%ID}", 0},
     {"\"auth\"", FAKE_REPLY, "{\"type\":\"auth_ok\",\"in_reply_to\":%ID}", 0}};
 
 static int set_up(void **state)
