@@ -191,7 +191,7 @@ static void session__no_session_no_write(void **state)
         {"{\"type\":\"open_session_ok\",\"in_reply_to\":%ID,\"client\":7}", RIDD_BAD_REPLY},
         {"{\"type\":\"open_session_ok\",\"in_reply_to\":%ID,\"client\":\"\"}", RIDD_BAD_REPLY},
         {"{\"type\":\"open_session_ok\",\"in_reply_to\":%ID,\"client\":"
-         "\"123456789012345678901234\"}",
+         "\"123456789012345678901234567890123456789012345678\"}",
          RIDD_BAD_REPLY},
     };
 
