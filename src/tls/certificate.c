@@ -323,7 +323,9 @@ int tls_certificate_host(struct tls_stream *s, const char *host)
     plain[strcspn(plain, "%")] = '\0'; /* a scope is of this host */
     if (X509_VERIFY_PARAM_set1_ip_asc(param, plain) == 1)
         return 0;
-    X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    /* A common name is no host: authorities that clients have theirs from sign any. */
+    X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS |
+                                               X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
     if (X509_VERIFY_PARAM_set1_host(param, plain, 0) != 1 ||
         SSL_set_tlsext_host_name(s->ssl, plain) != 1)
         return err_origin(err_say(-EINVAL, "'%s' is no name that a certificate could hold", host));

@@ -289,6 +289,34 @@ static void certificate__names_are_all_of_its_san(void **state)
     fake_ca_free(ca);
 }
 
+/* TLS-9: a server is known by its SAN alone. A common name is anything: an authority that gives a
+ * client one as it likes has not made a server of it. */
+static void certificate__a_common_name_is_no_servers(void **state)
+{
+    static const struct fake_cert rows[] = {
+        {.common_name = "localhost"},
+        {.common_name = "localhost", .san = "email:app1@example.org"},
+        {.common_name = "localhost", .san = "DNS:app1.example.org"},
+        {.common_name = "app1", .san = "DNS:localhost"},
+    };
+    const unsigned n = sizeof(rows) / sizeof(rows[0]);
+    struct fake_ca *ca = fake_ca_new(folder, "servers-ca");
+    const struct side dial = {.ca = "servers-ca", .host = "localhost"};
+    const struct side accept = {.name = "said", .ca = "servers-ca"};
+
+    (void)state;
+    for (unsigned i = 0; i < n; i++) {
+        struct pair p;
+
+        fake_ca_issue(ca, &rows[i], folder, "said");
+        shake(TLS_CLIENTS, &accept, &dial, &p);
+        if ((p.rc[TLS_DIAL] == TLS_DONE) != (i + 1 == n))
+            fail_msg("%u: %d %s", i, p.rc[TLS_DIAL], p.why[TLS_DIAL]);
+        drop(&p);
+    }
+    fake_ca_free(ca);
+}
+
 /* Two nodes at once, or a part of a name. */
 static void certificate__that_names_a_node_names_exactly_one(void **state)
 {
@@ -377,6 +405,7 @@ int main(void)
         cmocka_unit_test(certificate__each_wrong_pairing_fails_in_words),
         cmocka_unit_test(certificate__who_shows_a_good_one_is_known_by_its_names),
         cmocka_unit_test(certificate__names_are_all_of_its_san),
+        cmocka_unit_test(certificate__a_common_name_is_no_servers),
         cmocka_unit_test(certificate__that_names_a_node_names_exactly_one),
         cmocka_unit_test(certificate__their_ends_are_told),
         cmocka_unit_test(certificate__files_that_do_not_belong_together_are_named),
