@@ -184,6 +184,23 @@ CASE(scan__one_version_and_two_suites)
     goes_on();
 }
 
+/* Version 1.3 has no word for it: whoever would ask for it finds that it cannot. */
+CASE(scan__nothing_is_negotiated_again)
+{
+    for_each_door(d)
+    {
+        struct door again = *d;
+        const char *out;
+
+        again.say = "R\\n";
+        again.until = "RENEGOTIATING";
+        out = knock(&again, AS_N2);
+        expect_in(d, out, "RENEGOTIATING");
+        expect_in(d, out, "can_renegotiate:wrong ssl version");
+    }
+    goes_on();
+}
+
 /* A protocol that nobody has heard of, and a name that is not ours, are no reason to refuse. */
 CASE(scan__what_does_no_harm)
 {
@@ -372,9 +389,13 @@ CASE(scan__hundreds_of_silent_ones)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        HARNESS_TEST(scan__one_version_and_two_suites), HARNESS_TEST(scan__what_does_no_harm),
-        HARNESS_TEST(scan__whose_certificate),          HARNESS_TEST(scan__nothing_is_resumed),
-        HARNESS_TEST(scan__plain_text_is_told_nothing), HARNESS_TEST(scan__hundreds_of_silent_ones),
+        HARNESS_TEST(scan__one_version_and_two_suites),
+        HARNESS_TEST(scan__nothing_is_negotiated_again),
+        HARNESS_TEST(scan__what_does_no_harm),
+        HARNESS_TEST(scan__whose_certificate),
+        HARNESS_TEST(scan__nothing_is_resumed),
+        HARNESS_TEST(scan__plain_text_is_told_nothing),
+        HARNESS_TEST(scan__hundreds_of_silent_ones),
     };
 
     harness_init(argc, argv);
