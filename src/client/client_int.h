@@ -351,6 +351,7 @@ struct conn {
     int error; /* errno of the last address that failed */
 
     bool wants_tls;         /* said when it was dialled */
+    unsigned n_secured;     /* the client's, then */
     struct tls_stream *tls; /* owned; NULL: none */
     uint64_t proof_id;      /* msg_id of the token, or of the ping in its place */
     bool proof_is_ping;
@@ -448,6 +449,9 @@ void node_free(struct node *n);
 uint64_t node_usable_us(const struct node *n, uint64_t start_us);
 void node_failed(struct node *n, const char *why, uint64_t now_us);
 void node_spoke(struct node *n);
+/* Its connection takes no more requests, and goes when those that it has are answered. False: there
+ * is no memory for another one. */
+bool node_renew(struct node *n);
 /* Of a read that was answered after so long; or that was not, in its time. */
 void node_judge(struct node *n, enum ridd_status status, uint64_t latency_us, uint64_t now_us);
 void node_was_slow(struct node *n);
@@ -466,6 +470,7 @@ struct attempt {
     struct reply_hint hint;
     bool from_server; /* the failure is the server's word */
     bool unreachable; /* it was not asked */
+    bool outdated;    /* it was denied to who the client was before it was told anew */
 };
 /* Begins: the request is filled and in no list. */
 void turn_begin(struct request *r, uint64_t now_us);
@@ -526,6 +531,7 @@ struct ridd {
     struct ridd_token token;
     struct session session;
     struct secure secure;
+    unsigned n_secured; /* how often it was told */
 
     int epoll_fd; /* owned */
     int wake_fd;  /* owned: an eventfd, for names that were found and requests from outside */

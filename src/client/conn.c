@@ -315,6 +315,16 @@ void conn_fail(struct conn *conn, enum conn_failure failure, const char *why, ui
 
 /* ---- lines in ---- */
 
+/* Who we are now may be allowed what we were denied: a secret that was changed, a token that was
+ * replaced (TLS-36). Whoever comes next goes there as that. */
+static bool is_outdated(struct conn *conn, const struct ridd_reply *reply)
+{
+    if (reply->status != RIDD_DENIED || !conn->wants_tls ||
+        conn->n_secured == conn->client->n_secured)
+        return false;
+    return conn->is_own || node_renew(conn->node);
+}
+
 /* What the server said of the request. */
 static void take_reply(struct conn *conn, struct request *r, const struct reply_line *l,
                        uint64_t now_us)
@@ -336,6 +346,7 @@ static void take_reply(struct conn *conn, struct request *r, const struct reply_
     }
     if (r->kind == RIDD_KIND_ONCE)
         reset_on_close(conn, false);
+    a.outdated = result == REPLY_OK && is_outdated(conn, a.reply);
     if (result == REPLY_OK && r->counted)
         node_judge(conn->node, a.reply->status, now_us - r->sent_us, now_us);
     detach(r);

@@ -117,6 +117,17 @@ void node_failed(struct node *n, const char *why, uint64_t now_us)
     (void)snprintf(n->why, sizeof(n->why), "%s", why);
 }
 
+bool node_renew(struct node *n)
+{
+    struct conn *fresh;
+
+    if (conn_new(n->conn->client, &n->at, n, &fresh) != 0)
+        return false;
+    n->conn->is_own = true;
+    n->conn = fresh;
+    return true;
+}
+
 void node_spoke(struct node *n)
 {
     n->n_failures = 0;

@@ -237,9 +237,9 @@ struct ridd_tls {
     unsigned flags;         /* 0 */
 };
 /* Reads all files at once; what it was given before is forgotten. Connections that are there go on
- * as they are, new ones use it: to be called again when files have changed. NULL: nothing. On
- * RIDD_INVALID, and RIDD_NO_MEMORY, nothing is changed, and text says why (cut to size; it may be
- * NULL when size is 0). */
+ * as they are, new ones use it: to be called again when files have changed. What is denied on an
+ * older one is asked again on a new one. NULL: nothing. On RIDD_INVALID, and RIDD_NO_MEMORY,
+ * nothing is changed, and text says why (cut to size; it may be NULL when size is 0). */
 RIDD_API enum ridd_status ridd_set_tls(struct ridd *client, const struct ridd_tls *tls, char *text,
                                        size_t size);
 

@@ -204,5 +204,6 @@ enum ridd_status ridd_set_tls(struct ridd *client, const struct ridd_tls *tls, c
     }
     secure_done(&client->secure);
     client->secure = fresh;
+    client->n_secured++;
     return RIDD_OK;
 }

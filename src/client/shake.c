@@ -27,6 +27,7 @@ bool shake_choose(struct conn *conn, char *why, size_t why_size)
     const struct secure *s = &conn->client->secure;
     const struct endpoint *to = &conn->to;
 
+    conn->n_secured = conn->client->n_secured;
     conn->wants_tls = !to->is_local && (to->scheme == ENDPOINT_TLS ||
                                         (to->scheme == ENDPOINT_BARE && s->ctx != NULL));
     if (conn->wants_tls && s->ctx == NULL)

@@ -256,7 +256,14 @@ static void keep_best(struct request *r, struct attempt *a, bool hint_was_follow
     }
 }
 
-enum next { NEXT_STOP, NEXT_TRY_HINT, NEXT_TRY_OTHER, NEXT_PAUSE_OTHER, NEXT_PAUSE_HERE };
+enum next {
+    NEXT_STOP,
+    NEXT_TRY_HINT,
+    NEXT_TRY_HERE,
+    NEXT_TRY_OTHER,
+    NEXT_PAUSE_OTHER,
+    NEXT_PAUSE_HERE
+};
 
 /* Only a read, or a write under its number, is sent again where the server is not certain that
  * nothing happened (CLIENT-9, ASYNC-9). */
@@ -292,6 +299,8 @@ static enum next next_for_server_error(const struct request *r, const struct rid
 /* A write that left this host whole and was not answered may have happened (CLIENT-9). */
 static enum next next_for(const struct request *r, const struct attempt *a)
 {
+    if (a->outdated && r->kind != RIDD_KIND_ONCE)
+        return NEXT_TRY_HERE;
     if (r->only != NULL || r->pin != NULL || a->reply->status == RIDD_INVALID)
         return NEXT_STOP;
     if (a->from_server)
@@ -423,6 +432,11 @@ static bool go_on(struct request *r, const struct attempt *a, uint64_t now_us)
     if (next == NEXT_STOP || now_us >= r->retry_until_us)
         return false;
     if (!was_anchored && take_anchor(r, a)) {
+        turn_make_ready(r);
+        return true;
+    }
+    if (next == NEXT_TRY_HERE) {
+        node_hold(&r->next, r->at);
         turn_make_ready(r);
         return true;
     }

@@ -45,13 +45,25 @@ static bool take_of_conf(const struct conf *conf, struct ridd_tls *ret, char *wh
         ret->ca_file = s->client_ca;
         return true;
     }
-    (void)snprintf(why, size,
-                   "clients are asked for TLS there, and '%s' may not be read by this user: try "
-                   "sudo, or give --secret FILE or --ca FILE",
-                   s->secret_file[0] != '\0' ? s->secret_file
-                   : s->client_ca[0] != '\0' ? s->client_ca
-                                             : s->client_cert);
+    if (s->secret_file[0] == '\0' && s->client_ca[0] == '\0')
+        (void)snprintf(why, size,
+                       "clients are asked for TLS there, and it does not say which authority the "
+                       "nodes' certificates come from: give --ca FILE");
+    else
+        (void)snprintf(why, size,
+                       "clients are asked for TLS there, and '%s' may not be read by this user: "
+                       "try sudo, or give --secret FILE or --ca FILE",
+                       s->secret_file[0] != '\0' ? s->secret_file : s->client_ca);
     return false;
+}
+
+/* Where all addresses are tcp:// nobody needs to be known. */
+static bool is_tls_spoken(const struct conf *conf)
+{
+    for (unsigned i = 0; i < conf->n_peers; i++)
+        if (conf_is_tls(conf, conf->peers[i].client_scheme))
+            return true;
+    return conf->n_peers == 0;
 }
 
 bool keyring_fill(const struct keyring *k, const struct conf *conf, struct ridd_tls *ret, char *why,
@@ -75,7 +87,7 @@ bool keyring_fill(const struct keyring *k, const struct conf *conf, struct ridd_
     if (conf == NULL || !conf_has_client_tls(conf) || tls.ca_file != NULL ||
         tls.secret_file != NULL)
         return true;
-    return take_of_conf(conf, ret, why, size);
+    return take_of_conf(conf, ret, why, size) || !is_tls_spoken(conf);
 }
 
 bool keyring_endpoint(const struct conf *conf, const struct conf_peer *peer, char *ret, size_t size)

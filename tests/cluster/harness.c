@@ -737,7 +737,9 @@ void cluster_write_conf_to(const struct cluster *c, const char *path, const char
             (void)buf_add_format(&text, "%s = %s %s", c->nodes[i].name, c->nodes[i].peer_addr,
                                  c->nodes[i].addr);
             if (c->nodes[i].http_port != 0)
-                (void)buf_add_format(&text, " 127.0.0.1:%u", c->nodes[i].http_port);
+                (void)buf_add_format(&text, " %s127.0.0.1:%u",
+                                     c->nodes[i].http_scheme != NULL ? c->nodes[i].http_scheme : "",
+                                     c->nodes[i].http_port);
             (void)buf_add_str(&text, "\n");
         }
     if (is_beyond_loopback(c) && (extra == NULL || strstr(extra, "[security]") == NULL))

@@ -82,6 +82,7 @@ struct node {
     uint16_t port;      /* client port */
     uint16_t peer_port;
     uint16_t http_port; /* 0: none; where the configuration of cluster_new() has [http] */
+    const char *http_scheme; /* borrowed; "https://"; NULL: none is written */
     char dir[256]; /* data directory */
     char log[256];
     pid_t pid; /* 0: not running */

@@ -109,9 +109,10 @@ static X509 *new_cert(EVP_PKEY *key, const struct fake_cert *what, X509 *issuer)
 
 /* ---- authorities ---- */
 
-static struct fake_ca *new_ca(struct fake_ca *above, const char *folder, const char *name)
+static struct fake_ca *new_ca(struct fake_ca *above, const char *folder, const char *name,
+                              long until_s)
 {
-    const struct fake_cert what = {.common_name = name};
+    const struct fake_cert what = {.common_name = name, .until_s = until_s};
     struct fake_ca *ca = calloc(1, sizeof(*ca));
     X509 *issuer;
 
@@ -131,12 +132,17 @@ static struct fake_ca *new_ca(struct fake_ca *above, const char *folder, const c
 
 struct fake_ca *fake_ca_new(const char *folder, const char *name)
 {
-    return new_ca(NULL, folder, name);
+    return new_ca(NULL, folder, name, 0);
+}
+
+struct fake_ca *fake_ca_new_until(const char *folder, const char *name, long until_s)
+{
+    return new_ca(NULL, folder, name, until_s);
 }
 
 struct fake_ca *fake_ca_below(struct fake_ca *ca, const char *folder, const char *name)
 {
-    return new_ca(ca, folder, name);
+    return new_ca(ca, folder, name, 0);
 }
 
 void fake_ca_free(struct fake_ca *ca)

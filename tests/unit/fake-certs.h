@@ -26,6 +26,8 @@ struct fake_cert {
 
 /* A new authority, and FOLDER/NAME.pem. */
 struct fake_ca *fake_ca_new(const char *folder, const char *name);
+/* The same, good until then. */
+struct fake_ca *fake_ca_new_until(const char *folder, const char *name, long until_s);
 /* One below it: FOLDER/NAME.pem is its own certificate alone, and certificates that it issues come
  * with it. */
 struct fake_ca *fake_ca_below(struct fake_ca *ca, const char *folder, const char *name);

@@ -245,6 +245,35 @@ static void client_tls__what_cannot_be_known_is_invalid(void **state)
     fake_stop(s);
 }
 
+#define DENIED                                                                                     \
+    "{\"type\":\"error\",\"in_reply_to\":%ID,\"error\":\"denied\",\"code\":30,\"definite\":true,"  \
+    "\"text\":\"no\"}"
+
+static const struct fake_step denied_twice[] = {{"\"write\"", FAKE_REPLY, DENIED, 1},
+                                                {"\"read_index\"", FAKE_REPLY, DENIED, 1},
+                                                {"\"read_index\"", FAKE_REPLY, READ_OK, 0}};
+
+/* A word of the server's, unless the client is somebody else since then: TLS-36. */
+static void client_tls__denied_to_who_it_was(void **state)
+{
+    const struct fake_transport t = fake_tls(by_certificate);
+    const struct ridd_tls tls = with_ca();
+    struct fake_server *s = start_tls(STEPS(denied_twice), &t);
+    struct ridd *c = open_at("tls://", s, &tls);
+
+    (void)state;
+    expect_refused(c, RIDD_DENIED, "");
+    assert_int_equal(fake_connections(s), 1);
+    assert_int_equal(ridd_set_tls(c, &tls, NULL, 0), RIDD_OK);
+    expect_read(c);
+    assert_int_equal(fake_connections(s), 2);
+    expect_read(c);
+    assert_int_equal(fake_connections(s), 2);
+    assert_int_equal(fake_count(s, "\"read_index\""), 3);
+    ridd_close(c);
+    fake_stop(s);
+}
+
 static void client_tls__files_may_be_taken_anew(void **state)
 {
     const struct fake_transport t = fake_tls(by_certificate);
@@ -742,6 +771,7 @@ int main(void)
         cmocka_unit_test(client_tls__a_server_without_it_is_not_spoken_to),
         cmocka_unit_test(client_tls__without_it_nobody_speaks_to_a_server_that_has_it),
         cmocka_unit_test(client_tls__what_cannot_be_known_is_invalid),
+        cmocka_unit_test(client_tls__denied_to_who_it_was),
         cmocka_unit_test(client_tls__files_may_be_taken_anew),
         cmocka_unit_test(client_tls__what_it_is_told_is_checked),
         cmocka_unit_test(client_tls__a_socket_alone_is_not_given_away),

@@ -145,6 +145,36 @@ static void tls__a_configuration_says_it_too(void **state)
     fake_tls_ctx_free(ctx);
 }
 
+/* A node of certificates shows its own, and need not say where that comes from. */
+static void tls__a_configuration_that_does_not_say_it(void **state)
+{
+    struct tls_ctx *ctx = fake_tls_ctx(".", "server", NULL, NULL);
+    const struct fake_transport t = fake_tls(ctx);
+    char at[64];
+    char text[2048];
+    struct fake_server *s = start(&t, at, sizeof(at));
+    struct fake_server *plain = fake_start(STEPS(steps));
+    static const char conf[] = "[cluster]\nname = here\n[security]\nclient_cert = /server.pem\n"
+                               "client_key = /server.key\n[peers]\nn1 = 127.0.0.1:1 %s%s\n";
+
+    (void)state;
+    (void)snprintf(text, sizeof(text), conf, "", fake_address(s));
+    write_file("cert.conf", text);
+    run("-c", "cert.conf", "get", "x", NULL);
+    EXPECT(77, "",
+           "ridctl: get: cert.conf: clients are asked for TLS there, and it does not say which "
+           "authority the nodes' certificates come from: give --ca FILE*\n");
+    run("-c", "cert.conf", "--ca", "ca.pem", "get", "x", NULL);
+    EXPECT(0, "1\n", "");
+    (void)snprintf(text, sizeof(text), conf, "tcp://", fake_address(plain));
+    write_file("cert.conf", text);
+    run("-c", "cert.conf", "get", "x", NULL);
+    EXPECT(0, "1\n", "");
+    fake_stop(plain);
+    fake_stop(s);
+    fake_tls_ctx_free(ctx);
+}
+
 static void tls__a_token_is_said_and_never_on_the_command_line(void **state)
 {
     struct tls_ctx *ctx = fake_tls_ctx(".", "server", NULL, NULL);
@@ -191,6 +221,7 @@ int main(void)
         cmocka_unit_test(tls__options_and_variables_say_how_nodes_are_known),
         cmocka_unit_test(tls__a_secret_is_made_and_used),
         cmocka_unit_test(tls__a_configuration_says_it_too),
+        cmocka_unit_test(tls__a_configuration_that_does_not_say_it),
         cmocka_unit_test(tls__a_token_is_said_and_never_on_the_command_line),
     };
 
