@@ -253,6 +253,9 @@ static int judge(struct http *h, const struct conn *c, struct evhttp_request *re
     if (!h->names.any || (handler != NULL && handler->open))
         return 200;
     (void)snprintf(ret_why, size, "nobody may see this");
+    /* Where there was no memory for TLS evhttp has made a connection without. */
+    if (c == NULL || c->tls == NULL)
+        return 403;
     return h->ops.may != NULL ? h->ops.may(h->ops.ctx, who, token_of(req), ret_why, size) : 403;
 }
 

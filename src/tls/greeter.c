@@ -70,6 +70,7 @@ struct greeter {
     int wake_fd; /* owned; something came in, or is given up, or all is over */
     int done_fd; /* owned */
     atomic_bool stop;
+    atomic_bool failed; /* the thread has ended by itself */
     atomic_ullong busy_us;
     /* The thread's. */
     struct event_base *base; /* owned */
@@ -172,6 +173,12 @@ static void on_ready(evutil_socket_t fd, short what, void *arg)
 
 static const struct timeval tick = {0, TLS_GREETER_TICK_US};
 
+/* Nothing is worth its while any more. */
+static bool is_over(const struct greeting *w)
+{
+    return atomic_load(&w->given_up) || atomic_load(&w->makes_room);
+}
+
 /* Those that are too late, or that nobody waits for. */
 static void sweep(struct greeter *g)
 {
@@ -216,7 +223,8 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
 
         list_remove(&w->of_thread);
         list_append(&g->under_way, &w->of_thread);
-        step(w);
+        if (!is_over(w))
+            step(w);
     }
     sweep(g);
     note_time(g);
@@ -238,8 +246,10 @@ static void *run(void *arg)
         (void)setpriority(PRIO_PROCESS, (id_t)gettid(),
                           getpriority(PRIO_PROCESS, (id_t)gettid()) + g->conf.nice);
     while (!atomic_load(&g->stop))
-        if (event_base_loop(g->base, EVLOOP_ONCE) < 0)
+        if (event_base_loop(g->base, EVLOOP_ONCE) < 0) {
+            atomic_store(&g->failed, true);
             break;
+        }
     return NULL;
 }
 
@@ -418,6 +428,8 @@ int greeter_take_in(struct greeter *g, struct tls_ctx *c, enum tls_side side, in
     rc = tls_stream_new(c, side, fd, host_name, &w->stream);
     if (rc != 0)
         return err_trace(rc);
+    if (atomic_load(&g->failed))
+        return err_origin(err_say(-ENOTRECOVERABLE, "the thread of handshakes has ended: restart"));
     if (!make_room(g, host))
         return err_origin(err_say(-EBUSY, "too many handshakes are under way"));
     list_append(&g->all, &w->of_loop);
