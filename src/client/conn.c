@@ -256,7 +256,7 @@ static void say_failure(const struct conn *conn, const struct request *r, enum c
         /* A port that is for TLS cannot say so in plain text. */
         reply_fail(a->reply, RIDD_DISCONNECTED, is_read,
                    "%s closed the connection before it answered%s", to,
-                   conn->tls == NULL && !conn->spoke && !conn->to.is_local
+                   is_read && conn->tls == NULL && !conn->spoke && !conn->to.is_local
                        ? "; if it speaks TLS, that needs tls:// before it"
                        : "");
         break;

@@ -79,6 +79,7 @@
 #define node_judge               ridd_private_node_judge
 #define node_probed              ridd_private_node_probed
 #define node_reads_go_on         ridd_private_node_reads_go_on
+#define node_renew               ridd_private_node_renew
 #define node_spoke               ridd_private_node_spoke
 #define node_usable_us           ridd_private_node_usable_us
 #define node_was_slow            ridd_private_node_was_slow
