@@ -1099,6 +1099,10 @@ static_assert(LOAD_IDLE_PERCENT < LOAD_BUSY_PERCENT, "a gap against flapping");
 #define TLS_GREETINGS_PER_TURN 64u
 /* How often the thread looks for those that are too late. */
 #define TLS_GREETER_TICK_US 50000
+/* After a step that took so much of the processor the thread rests for a moment: whoever waits for
+ * the same core gets on. */
+#define TLS_GREETER_WORK_US 50u
+#define TLS_GREETER_REST_NS 50000
 /* From a connection to the end of its handshake; then it is closed. */
 #define TLS_HANDSHAKE_US 5000000u
 /* The thread that shakes hands with clients stands behind the loop and the log, where the

@@ -509,7 +509,10 @@ void client_conn_free(struct client_conn *c)
         event_free(c->ev_read);
     if (c->ev_write != NULL)
         event_free(c->ev_write);
-    tls_stream_free(c->stream);
+    if (c->stream != NULL && c->port != NULL)
+        client_greet_drop_stream(c->port, c->stream);
+    else
+        tls_stream_free(c->stream);
     budget_set(&c->memory.stream, 0);
     if (c->fd >= 0)
         (void)close(c->fd);

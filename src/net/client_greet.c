@@ -100,7 +100,7 @@ static int begin(struct client_port *p, int fd, struct client_greeting *g)
     p->stats.n_shaking++;
     rc = take_room(g);
     if (rc == 0)
-        rc = greeter_take_in(p->greeter, p->tls, TLS_ACCEPT, take_fd(owned), NULL, g->host,
+        rc = greeter_take_in(p->greeter, p->tls, TLS_ACCEPT, take_fd(owned), g->host,
                              clock_mono_us() + TLS_HANDSHAKE_US, on_greeted, g, &g->under_way);
     if (rc != 0)
         leave(g);
@@ -124,6 +124,11 @@ void client_greet(struct client_port *p, int fd, const struct client_origin *fro
     }
     p->stats.n_refused++;
     client_greet_tell(p, from->sa, g != NULL ? err_text() : "out of memory");
+}
+
+void client_greet_drop_stream(struct client_port *p, struct tls_stream *stream)
+{
+    greeter_drop(p->greeter, stream);
 }
 
 void client_greet_drop(struct client_port *p)

@@ -177,6 +177,8 @@ int client_greet_begin(struct client_port *p);
 void client_greet(struct client_port *p, int fd, const struct client_origin *from);
 /* The host is told why somebody who came by TLS was not taken. */
 void client_greet_tell(struct client_port *p, const struct sockaddr_storage *sa, const char *why);
+/* Frees it, not here and not now. */
+void client_greet_drop_stream(struct client_port *p, struct tls_stream *stream);
 /* Those that are under way are closed. */
 void client_greet_drop(struct client_port *p);
 /* And the thread ends. Not from within anything that the port calls. */

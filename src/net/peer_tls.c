@@ -149,8 +149,8 @@ static void greet(struct peer_conn *c)
     struct peer_net *n = c->net;
     const int fd = take_fd(c->fd);
 
-    if (greeter_take_in(n->greeter, n->conf.tls, c->dialled ? TLS_DIAL : TLS_ACCEPT, fd, NULL,
-                        c->host, c->deadline_us, on_greeted, c, &c->greeting) != 0)
+    if (greeter_take_in(n->greeter, n->conf.tls, c->dialled ? TLS_DIAL : TLS_ACCEPT, fd, c->host,
+                        c->deadline_us, on_greeted, c, &c->greeting) != 0)
         peer_net_lost(c, PEER_EVENT_FAILED, err_text());
 }
 

@@ -17,6 +17,7 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/assert.h"
@@ -27,6 +28,7 @@
 #include "base/prng.h"
 #include "base/seed.h"
 #include "base/thread.h"
+#include "tls/tls_int.h"
 
 #include "base/banned.h"
 
@@ -45,7 +47,9 @@ struct greeting {
     atomic_bool begun; /* something has come */
     /* The thread's, between incoming and done. */
     struct list of_thread;
-    struct tls_stream *stream; /* owned */
+    struct tls_ctx *tls; /* counted */
+    enum tls_side side;
+    struct tls_stream *stream; /* owned; made by the thread */
     struct event *ev;          /* owned */
     short awaits;              /* EV_READ or EV_WRITE: what ev is for */
     uint64_t deadline_us;
@@ -64,11 +68,12 @@ struct greeter {
     /* Of both. */
     pthread_t thread;
     bool has_thread;
-    pthread_mutex_t lock; /* of incoming and done */
+    pthread_mutex_t lock; /* of incoming, done and dropped */
     struct list incoming;
     struct list done;
-    int wake_fd; /* owned; something came in, or is given up, or all is over */
-    int done_fd; /* owned */
+    struct list dropped; /* streams that the loop has done with */
+    int wake_fd;         /* owned; something came in, or is given up, or all is over */
+    int done_fd;         /* owned */
     atomic_bool stop;
     atomic_bool failed; /* the thread has ended by itself */
     atomic_ullong busy_us;
@@ -99,6 +104,7 @@ static void greeting_free(struct greeting *w)
     list_remove(&w->of_loop);
     list_remove(&w->of_thread);
     tls_stream_free(w->stream);
+    tls_ctx_unref(w->tls);
     if (w->fd >= 0)
         (void)close(w->fd);
     free(w);
@@ -113,7 +119,7 @@ static void finish(struct greeting *w, const char *why)
     if (w->ev != NULL)
         event_free(take_ptr(w->ev));
     if (why != NULL) {
-        w->silent = tls_is_silent(w->stream);
+        w->silent = w->stream != NULL && tls_is_silent(w->stream);
         (void)snprintf(w->why, sizeof(w->why), "%s", why);
         tls_stream_free(take_ptr(w->stream));
     }
@@ -138,9 +144,21 @@ static bool await(struct greeting *w, short what)
     return w->ev != NULL && event_add(w->ev, NULL) == 0;
 }
 
+/* A scheduler may let a thread end its slice, of milliseconds, whoever wakes meanwhile and however
+ * far behind him it stands: so it is over after each piece of work (TLS-3). */
+static void make_way(uint64_t took_us)
+{
+    const struct timespec moment = {.tv_nsec = TLS_GREETER_REST_NS};
+
+    if (took_us >= TLS_GREETER_WORK_US)
+        (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &moment, NULL);
+}
+
 static void step(struct greeting *w)
 {
+    const uint64_t began_us = clock_thread_us();
     const int rc = tls_shake(w->stream);
+    const uint64_t took_us = clock_thread_us() - began_us;
     bool ok = true;
 
     if (!atomic_load(&w->begun) && !tls_is_silent(w->stream))
@@ -153,6 +171,17 @@ static void step(struct greeting *w)
         finish(w, err_text());
     if (!ok)
         finish(w, "out of memory");
+    make_way(took_us);
+}
+
+/* A stream is some dozen pieces of memory, and locks of the library and of malloc: were it made by
+ * the loop, that would wait for this thread whenever it is out of its turn with one of them. */
+static void begin(struct greeting *w)
+{
+    if (tls_stream_new(w->tls, w->side, w->fd, NULL, &w->stream) == 0)
+        step(w);
+    else
+        finish(w, err_text());
 }
 
 static void note_time(struct greeter *g)
@@ -208,15 +237,23 @@ static void sweep(struct greeter *g)
         (void)event_add(g->ev_tick, &tick);
 }
 
+static void bury(struct list *streams)
+{
+    while (!list_empty(streams))
+        tls_stream_free(list_entry(streams->next, struct tls_stream, dropped));
+}
+
 static void on_wake(evutil_socket_t fd, short what, void *arg)
 {
     struct greeter *g = arg;
     struct list fresh = LIST_INIT(fresh);
+    struct list dropped = LIST_INIT(dropped);
 
     (void)what;
     calm(fd);
     (void)pthread_mutex_lock(&g->lock);
     list_splice(&fresh, &g->incoming);
+    list_splice(&dropped, &g->dropped);
     (void)pthread_mutex_unlock(&g->lock);
     while (!list_empty(&fresh)) {
         struct greeting *w = list_entry(fresh.next, struct greeting, of_thread);
@@ -224,8 +261,9 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
         list_remove(&w->of_thread);
         list_append(&g->under_way, &w->of_thread);
         if (!is_over(w))
-            step(w);
+            begin(w);
     }
+    bury(&dropped);
     sweep(g);
     note_time(g);
 }
@@ -405,12 +443,10 @@ static void cleanup_greeting_fn(struct greeting **w)
         greeting_free(*w);
 }
 
-int greeter_take_in(struct greeter *g, struct tls_ctx *c, enum tls_side side, int fd,
-                    const char *host_name, uint64_t host, uint64_t deadline_us, greeter_fn fn,
-                    void *ctx, struct greeting **ret_greeting)
+int greeter_take_in(struct greeter *g, struct tls_ctx *c, enum tls_side side, int fd, uint64_t host,
+                    uint64_t deadline_us, greeter_fn fn, void *ctx, struct greeting **ret_greeting)
 {
     CLEANUP(greeting) struct greeting *w = calloc(1, sizeof(*w));
-    int rc;
 
     if (w == NULL) {
         (void)close(fd);
@@ -421,13 +457,12 @@ int greeter_take_in(struct greeter *g, struct tls_ctx *c, enum tls_side side, in
                            .host = host,
                            .since_us = clock_mono_us(),
                            .deadline_us = deadline_us,
+                           .tls = tls_ctx_ref(c),
+                           .side = side,
                            .fn = fn,
                            .ctx = ctx};
     list_init(&w->of_loop);
     list_init(&w->of_thread);
-    rc = tls_stream_new(c, side, fd, host_name, &w->stream);
-    if (rc != 0)
-        return err_trace(rc);
     if (atomic_load(&g->failed))
         return err_origin(err_say(-ENOTRECOVERABLE, "the thread of handshakes has ended: restart"));
     if (!make_room(g, host))
@@ -440,6 +475,14 @@ int greeter_take_in(struct greeter *g, struct tls_ctx *c, enum tls_side side, in
     kick(g->wake_fd);
     *ret_greeting = take_ptr(w);
     return 0;
+}
+
+void greeter_drop(struct greeter *g, struct tls_stream *stream)
+{
+    (void)pthread_mutex_lock(&g->lock);
+    list_append(&g->dropped, &stream->dropped);
+    (void)pthread_mutex_unlock(&g->lock);
+    kick(g->wake_fd);
 }
 
 void greeter_give_up(struct greeter *g, struct greeting *w)
@@ -490,6 +533,7 @@ void greeter_free(struct greeter *g)
     free_all(&g->incoming);
     free_all(&g->under_way);
     free_all(&g->done);
+    bury(&g->dropped);
     free_event(g->ev_done);
     free_event(g->ev_wake);
     free_event(g->ev_tick);
@@ -559,6 +603,7 @@ int greeter_new(struct event_base *base, const struct greeter_conf *conf, struct
     list_init(&g->all);
     list_init(&g->incoming);
     list_init(&g->done);
+    list_init(&g->dropped);
     list_init(&g->under_way);
     prng_init(&g->prng, seed_fresh());
     rc = make_events(g, base);

@@ -37,9 +37,11 @@ int greeter_new(struct event_base *base, const struct greeter_conf *conf, struct
  * another (net_host_of()); where it has per_host under way, or all of them together max, one of the
  * host with most makes room: any that is silent, or else the oldest. *ret_greeting is valid until
  * the callback. */
-int greeter_take_in(struct greeter *g, struct tls_ctx *c, enum tls_side side, int fd,
-                    const char *host_name, uint64_t host, uint64_t deadline_us, greeter_fn fn,
-                    void *ctx, struct greeting **ret_greeting);
+int greeter_take_in(struct greeter *g, struct tls_ctx *c, enum tls_side side, int fd, uint64_t host,
+                    uint64_t deadline_us, greeter_fn fn, void *ctx, struct greeting **ret_greeting);
+/* A stream that it has handed over, and that is not needed any more, is freed by the thread: that
+ * is work, too. */
+void greeter_drop(struct greeter *g, struct tls_stream *stream);
 /* Closed as soon as the thread sees it; fn is not called any more. */
 void greeter_give_up(struct greeter *g, struct greeting *what);
 struct greeter_stats {

@@ -80,6 +80,7 @@ int tls_stream_new(struct tls_ctx *c, enum tls_side side, int fd, const char *ho
 
     if (s == NULL)
         return err_origin(err_say(-ENOMEM, "out of memory"));
+    list_init(&s->dropped);
     s->ctx = tls_ctx_ref(c);
     s->fd = fd;
     s->side = side;
@@ -106,6 +107,7 @@ void tls_stream_free(struct tls_stream *s)
         return;
     if (s->ssl != NULL)
         (void)SSL_set_app_data(s->ssl, NULL); /* who it was lent to may have it for longer */
+    list_remove(&s->dropped);
     SSL_free(s->ssl);
     tls_ctx_unref(s->ctx);
     free(s);

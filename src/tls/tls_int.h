@@ -6,6 +6,7 @@
 #include <openssl/ssl.h>
 #include <stdatomic.h>
 
+#include "base/list.h"
 #include "tls/tls.h"
 
 /* A regular file that holds `what`, opened without waiting, which others may neither read nor
@@ -35,6 +36,7 @@ struct tls_stream {
     SSL *ssl;            /* owned */
     int fd;              /* borrowed */
     enum tls_side side;
+    struct list dropped; /* a greeter's */
     bool is_shaken;
     bool reads;      /* tls_recv() was called */
     bool ended_well; /* close_notify came */

@@ -72,7 +72,7 @@ static int take_in(struct fixture *f, struct caller *c, uint64_t host, uint64_t 
     memset(c, 0, sizeof(*c));
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
     c->fd = fds[1];
-    return greeter_take_in(f->greeter, f->ctx, TLS_ACCEPT, fds[0], NULL, host, deadline_us,
+    return greeter_take_in(f->greeter, f->ctx, TLS_ACCEPT, fds[0], host, deadline_us,
                            on_greeted, c, &c->greeting);
 }
 
@@ -143,10 +143,10 @@ static void greeter__dials_as_well(void **state)
     (void)state;
     set_up(&f, 0, 0);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
-    assert_int_equal(greeter_take_in(f.greeter, f.ctx, TLS_DIAL, fds[0], NULL, 1, FOR_EVER,
+    assert_int_equal(greeter_take_in(f.greeter, f.ctx, TLS_DIAL, fds[0], 1, FOR_EVER,
                                      on_greeted, &c, &c.greeting),
                      0);
-    assert_int_equal(greeter_take_in(f.greeter, f.ctx, TLS_ACCEPT, fds[1], NULL, 2, FOR_EVER,
+    assert_int_equal(greeter_take_in(f.greeter, f.ctx, TLS_ACCEPT, fds[1], 2, FOR_EVER,
                                      on_greeted, &other, &other.greeting),
                      0);
     c.fd = other.fd = -1;
