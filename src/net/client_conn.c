@@ -129,13 +129,6 @@ void client_conn_settle(struct client_conn *c)
         c->line_us = clock_mono_us();
 }
 
-/* So that the client knows that nobody else ended it. */
-static void say_end(struct client_conn *c)
-{
-    if (c->stream != NULL && client_conn_out_bytes(c) == 0)
-        tls_say_end(c->stream);
-}
-
 /* Closes it when everything owed was sent (CLIENT-10), or at least our half of it. */
 static void maybe_finish(struct client_conn *c)
 {
@@ -148,7 +141,7 @@ static void maybe_finish(struct client_conn *c)
     } else if (c->ending && c->linger_us == 0) {
         /* Closing with unread input would make the kernel reset the connection, and the error line
          * with it. */
-        say_end(c);
+        client_bytes_say_end(c);
         (void)shutdown(c->fd, SHUT_WR);
         c->linger_us = clock_mono_us();
         client_conn_settle(c);
@@ -206,16 +199,11 @@ static void resume(struct client_conn *c)
  * there is nothing would cost a system call for each request; so who is quiet for a tick is read
  * once more. */
 
-static const char *error_text(const struct client_conn *c, int error)
-{
-    return c->stream != NULL ? tls_stream_why(c->stream) : strerror(error);
-}
-
 static void read_error(struct client_conn *c, int error)
 {
     char why[256];
 
-    (void)snprintf(why, sizeof(why), "cannot read: %s", error_text(c, error));
+    (void)snprintf(why, sizeof(why), "cannot read: %s", client_bytes_why(c, error));
     client_conn_die(c, why);
 }
 
@@ -240,11 +228,6 @@ static bool read_nothing(struct client_conn *c, int error)
 static bool may_hold_more(const struct client_conn *c, size_t n, size_t asked)
 {
     return c->stream != NULL || n == asked || c->end_told;
-}
-
-static ssize_t receive(struct client_conn *c, void *buf, size_t size)
-{
-    return c->stream != NULL ? tls_recv(c->stream, buf, size) : recv(c->fd, buf, size, 0);
 }
 
 /* Of a local socket the kernel tells an end of what the client sends from an end of the client, for
@@ -275,7 +258,7 @@ static void read_socket(struct client_conn *c)
     ssize_t n;
 
     while (p->share > 0) {
-        n = receive(c, p->chunk, chunk);
+        n = client_bytes_receive(c, p->chunk, chunk);
         if (n < 0 && read_nothing(c, errno))
             continue;
         if (n < 0)
@@ -382,25 +365,6 @@ static void out_consume(struct client_conn *c, size_t n)
     }
 }
 
-/* Records are sent one after the other, as many as are due. */
-static ssize_t send_records(struct client_conn *c, const unsigned char *data, size_t len)
-{
-    size_t at = 0;
-    ssize_t n;
-
-    do {
-        n = tls_send(c->stream, data + at, len - at);
-        if (n > 0)
-            at += (size_t)n;
-    } while (n > 0 && at < len);
-    return at > 0 ? (ssize_t)at : n;
-}
-
-static ssize_t send_piece(struct client_conn *c, const unsigned char *data, size_t len)
-{
-    return c->stream != NULL ? send_records(c, data, len) : send(c->fd, data, len, MSG_NOSIGNAL);
-}
-
 static void write_socket(struct client_conn *c, uint64_t now_us)
 {
     const size_t out = client_conn_out_bytes(c);
@@ -410,7 +374,7 @@ static void write_socket(struct client_conn *c, uint64_t now_us)
     char why[256];
     ssize_t n;
 
-    n = send_piece(c, c->out.data + c->out_pos, piece);
+    n = client_bytes_send(c, c->out.data + c->out_pos, piece);
     if (n < 0 && errno == EAGAIN) {
         if (c->stuck_us == 0)
             c->stuck_us = now_us;
@@ -418,7 +382,7 @@ static void write_socket(struct client_conn *c, uint64_t now_us)
         return;
     }
     if (n < 0 && errno != EINTR) {
-        (void)snprintf(why, sizeof(why), "cannot write: %s", error_text(c, errno));
+        (void)snprintf(why, sizeof(why), "cannot write: %s", client_bytes_why(c, errno));
         client_conn_die(c, why);
         return;
     }
@@ -535,7 +499,7 @@ void client_conn_die(struct client_conn *c, const char *why)
     if (c->dead)
         return;
     c->dead = true;
-    say_end(c);
+    client_bytes_say_end(c);
     (void)event_del(c->ev_read);
     if (c->ev_write != NULL)
         (void)event_del(c->ev_write);

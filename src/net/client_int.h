@@ -1,6 +1,6 @@
 /* The parts of the client port: client_port.c accepts, times and frees; client_conn.c reads and
- * writes; client_greet.c has handshakes done; client_lines.c cuts lines from what was read;
- * client_turns.c says whose turn it is. */
+ * writes; client_bytes.c is its socket, plain or by TLS; client_greet.c has handshakes done;
+ * client_lines.c cuts lines from what was read; client_turns.c says whose turn it is. */
 #ifndef RIDD_NET_CLIENT_INT_H
 #define RIDD_NET_CLIENT_INT_H
 
@@ -168,6 +168,26 @@ bool client_conn_over_limits(const struct client_conn *c);
 void client_conn_end(struct client_conn *c, const char *why);
 /* The next flush looks at it. */
 void client_conn_mark_dirty(struct client_conn *c);
+
+/* ---- client_bytes.c ---- */
+
+/* One after the other, as many as are due. */
+ssize_t client_bytes_send_records(struct client_conn *c, const unsigned char *data, size_t len);
+/* As recv(2) and send(2): plain text pays a branch, and no call, for TLS. */
+static inline ssize_t client_bytes_receive(struct client_conn *c, void *buf, size_t size)
+{
+    return c->stream != NULL ? tls_recv(c->stream, buf, size) : recv(c->fd, buf, size, 0);
+}
+static inline ssize_t client_bytes_send(struct client_conn *c, const unsigned char *data,
+                                        size_t len)
+{
+    return c->stream != NULL ? client_bytes_send_records(c, data, len)
+                             : send(c->fd, data, len, MSG_NOSIGNAL);
+}
+/* What the errno of either of them means. */
+const char *client_bytes_why(const struct client_conn *c, int error);
+/* So that the client knows that nobody else ended it. */
+void client_bytes_say_end(struct client_conn *c);
 
 /* ---- client_greet.c ---- */
 
